@@ -31,24 +31,24 @@ struct http_field {
 
 struct http_request {
     enum http_method method;
-    struct view target; /* as sent: path and query */
+    struct view target; /* path and query, as sent; of other methods perhaps "*" or "host:port" */
     struct http_field fields[HTTP_FIELDS_MAX];
     size_t field_count;
     size_t head_length; /* bytes of the head, its empty line included */
     bool keep_alive;    /* the connection may carry another request (RFC 9112 9.3) */
-    bool has_body;      /* Content-Length above 0, or Transfer-Encoding */
+    bool has_body;      /* Content-Length above 0, or Transfer-Encoding: read it, or close */
 };
 
 /* One head being parsed. Embedded by the connection. All fields are private. */
 struct http_parser {
     llhttp_t llhttp;
-    size_t fed;                   /* bytes of the buffer that llhttp has seen */
-    const char *base;             /* where the buffer was at the last feed */
+    const char *base; /* borrowed; the buffer, during a feed */
+    size_t fed;       /* bytes of the buffer that llhttp has seen; at the end, the head's length */
     struct {
-        size_t name, name_length, value, value_length; /* offsets from base */
+        uint32_t name, name_length, value, value_length; /* offsets from base */
     } spans[HTTP_FIELDS_MAX];
     size_t span_count;
-    size_t target, target_length;
+    uint32_t target, target_length;
     enum http_progress progress;
     const char *problem;
 };
@@ -57,17 +57,20 @@ struct http_parser {
 void http_parser_init(struct http_parser *parser);
 
 /*
- * Parses on. `data[0..length)` is the whole buffer, from the head's first byte; bytes behind the head
- * (a pipelined request) are left alone. On HTTP_DONE `*ret_request` holds views into `data`.
- * HTTP_BAD: malformed, an unsupported version, more than HTTP_FIELDS_MAX fields, both
- * Content-Length and Transfer-Encoding, repeated Content-Length or Host, bare LF, a target that does
- * not start with '/' (RFC 9112 3.2, 6.1, 11.2; absolute-form is accepted, and its scheme and host
- * dropped); then http_parser_problem() says what.
+ * Parses on. `data[0..length)` is the whole buffer, from the head's first byte; bytes behind the
+ * head (a body, a pipelined request) are left alone. At most UINT32_MAX bytes. On HTTP_DONE
+ * `*ret_request` holds views into `data`; after the buffer has moved, feed it again to get them
+ * anew. HTTP_BAD: malformed, an unsupported version, more than HTTP_FIELDS_MAX fields, both
+ * Content-Length and Transfer-Encoding, repeated Content-Length, repeated Host or (in HTTP/1.1)
+ * none, bare LF or CR, folded lines, a GET or HEAD of a target that does not start with '/' (RFC
+ * 9112 2.2, 3.2, 5.2, 6.1, 11.2; absolute-form is accepted, and its scheme and host dropped); then
+ * http_parser_problem() says what. A first byte that cannot start a method, such as a TLS
+ * ClientHello's (clients.md P4), is HTTP_BAD at once.
  */
 enum http_progress http_parser_feed(struct http_parser *parser, const char *data, size_t length,
                                     struct http_request *ret_request);
 
-/* A static sentence fragment: "both Content-Length and Transfer-Encoding". */
+/* A static sentence fragment: "both Content-Length and Transfer-Encoding". NULL unless HTTP_BAD. */
 const char *http_parser_problem(const struct http_parser *parser);
 
 /* The first field of that name (any case), or the empty view. */
@@ -78,27 +81,30 @@ size_t http_field_count(const struct http_request *request, struct view name);
 
 /*
  * Retry-After (RFC 9110 10.2.3): seconds, or an HTTP-date measured against `now` (seconds since the
- * epoch). Returns seconds, at least 0, at most 86400; `otherwise` when it cannot be read.
+ * epoch; IMF-fixdate only). Returns seconds, at most 86400; `otherwise` when it cannot be read.
  */
 uint64_t http_retry_after(struct view value, int64_t now, uint64_t otherwise);
 
 /*
- * A media type without its parameters, lower case, in `out`: "Application/JSON; charset=utf-8" gives
- * "application/json" (clients.md M1). False, leaving `out` empty, when it is not type/subtype of
- * token characters or does not fit.
+ * A media type without its parameters, lower case, in `out`: "Application/JSON; charset=utf-8"
+ * gives "application/json" (clients.md M1). False, leaving `out` empty, when it is not type/subtype
+ * of token characters or does not fit.
  */
 bool http_media_type(struct view value, char *out, size_t out_size);
 
-/* Undoes percent-encoding into `out` (with a NUL). False on a bad escape, an encoded NUL, or when it does not fit. */
+/* Undoes percent-encoding into `out` (with a NUL); '+' stays what it is. False, leaving `out`
+ * empty, on a bad escape, a NUL, encoded or not, or when it does not fit. */
 bool http_percent_decode(struct view encoded, char *out, size_t out_size);
 
 /* Appends `text` percent-encoded for use inside a query value. */
 void http_percent_encode(struct buf *buf, struct view text);
 
-/* The raw (still encoded) value of `name` in a query string "a=1&b=2"; false when it is not there. */
+/* The raw (still encoded) value of the first `name` in a query string "a=1&b=2"; false when it is
+ * not there. */
 bool http_query_value(struct view query, struct view name, struct view *ret_value);
 
-/* The target of the first link with rel="next" in a Link field (RFC 8288); false when there is none. */
+/* The target of the first link with rel="next" in a Link field (RFC 8288); false when there is
+ * none. */
 bool http_link_next(struct view link, struct view *ret_target);
 
 #endif
