@@ -103,6 +103,16 @@ void http_percent_encode(struct buf *buf, struct view text);
  * not there. */
 bool http_query_value(struct view query, struct view name, struct view *ret_value);
 
+/* Takes the token (RFC 9110 5.6.2) at the front of `*rest`; empty when there is none. */
+struct view http_take_token(struct view *rest);
+
+/*
+ * Takes a parameter's value off the front of `*rest`: a token, which may be empty, or a
+ * quoted-string, given without its quotes and with its escapes as they are. False, leaving all as
+ * it is, when a quote is not closed (RFC 9110 5.6.6).
+ */
+bool http_take_value(struct view *rest, struct view *ret_value);
+
 /* The target of the first link with rel="next" in a Link field (RFC 8288); false when there is
  * none. */
 bool http_link_next(struct view link, struct view *ret_target);

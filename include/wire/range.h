@@ -25,8 +25,8 @@ struct range_spec {
 };
 
 enum range_answer {
-    RANGE_NONE,     /* no Range, or one that is to be ignored (RFC 9110 14.2: invalid, other unit) */
-    RANGE_SOME,     /* `*ret_count` specs, in the order of the request */
+    RANGE_NONE, /* no Range, or one that is to be ignored (RFC 9110 14.2: invalid, other unit) */
+    RANGE_SOME, /* `*ret_count` specs, in the order of the request */
     RANGE_TOO_MANY, /* more than `capacity`: refuse with 400 (clients.md B7, P7) */
 };
 

@@ -16,22 +16,30 @@ static bool is_token_char(char c)
     return c != '\0' && strchr("!#$%&'*+.^_`|~", c) != NULL;
 }
 
+static struct view view_from(struct view view, size_t start)
+{
+    return (struct view){view.data + start, view.length - start};
+}
+
+struct view http_take_token(struct view *rest)
+{
+    struct view token = {rest->data, 0};
+
+    while (token.length < rest->length && is_token_char(rest->data[token.length]))
+        token.length++;
+    *rest = (struct view){token.length == 0 ? rest->data : rest->data + token.length,
+                          rest->length - token.length};
+    return token;
+}
+
 static bool is_token(struct view view)
 {
-    for (size_t i = 0; i < view.length; i++)
-        if (!is_token_char(view.data[i]))
-            return false;
-    return view.length > 0;
+    return view.length > 0 && http_take_token(&view).length > 0 && view.length == 0;
 }
 
 static char lower(char c)
 {
     return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-}
-
-static struct view view_from(struct view view, size_t start)
-{
-    return (struct view){view.data + start, view.length - start};
 }
 
 /* ---- the parser's callbacks -------------------------------------------------------------------
@@ -465,32 +473,32 @@ bool http_query_value(struct view query, struct view name, struct view *ret_valu
     return false;
 }
 
-/* ---- Link -------------------------------------------------------------------------------------
+/* ---- parameters and Link
+ * -------------------------------------------------------------------------------------
  */
+
+bool http_take_value(struct view *rest, struct view *ret_value)
+{
+    struct view whole = *rest;
+    size_t length = 0;
+
+    if (!take(&whole, VIEW("\""))) {
+        *ret_value = http_take_token(rest);
+        return true;
+    }
+    while (length < whole.length && whole.data[length] != '"')
+        length += whole.data[length] == '\\' && length + 1 < whole.length ? 2 : 1;
+    if (length >= whole.length)
+        return false;
+    *rest = view_from(whole, length + 1);
+    *ret_value = (struct view){whole.data, length};
+    return true;
+}
 
 static void skip_blanks(struct view *rest)
 {
     while (take(rest, VIEW(" ")) || take(rest, VIEW("\t")))
         ;
-}
-
-/* Takes a token or a quoted-string, without its quotes; escapes are left as they are. */
-static struct view take_parameter_value(struct view *rest)
-{
-    struct view whole = *rest;
-    size_t length = 0;
-
-    if (!take(rest, VIEW("\""))) {
-        while (length < whole.length && is_token_char(whole.data[length]))
-            length++;
-        *rest = view_from(whole, length);
-        return (struct view){whole.data, length};
-    }
-    whole = *rest;
-    while (length < whole.length && whole.data[length] != '"')
-        length += whole.data[length] == '\\' && length + 1 < whole.length ? 2 : 1;
-    *rest = view_from(whole, length < whole.length ? length + 1 : length);
-    return (struct view){whole.data, length};
 }
 
 /* RFC 8288 3.3: rel holds one relation type or several, with spaces between; any case. */
@@ -510,11 +518,12 @@ static bool take_link_parameters(struct view *rest)
     skip_blanks(rest);
     while (take(rest, VIEW(";"))) {
         skip_blanks(rest);
-        struct view name = take_parameter_value(rest), value = {NULL, 0};
+        struct view name = http_take_token(rest), value = {NULL, 0};
         skip_blanks(rest);
         if (take(rest, VIEW("="))) {
             skip_blanks(rest);
-            value = take_parameter_value(rest);
+            if (!http_take_value(rest, &value))
+                return false;
             skip_blanks(rest);
         }
         /* RFC 8288 3.3: a second rel is ignored. */
