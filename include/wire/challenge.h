@@ -12,15 +12,16 @@ enum challenge_scheme { CHALLENGE_NONE, CHALLENGE_BASIC, CHALLENGE_BEARER };
 
 struct challenge {
     enum challenge_scheme scheme;
-    char realm[1024]; /* Bearer: an http(s) URL */
+    char realm[1024]; /* an http(s) URL of visible ASCII */
     char service[256];
     char scope[1024];
 };
 
 /*
- * Finds the best challenge in one field's value: Bearer before Basic, others are passed over. Leaves
- * scheme CHALLENGE_NONE when there is none that we can meet (a Bearer without a realm, or with one
- * that is not http:// or https://, does not count; neither does one whose parameters do not fit).
+ * Finds the best challenge in one field's value: Bearer before Basic, others are passed over; of
+ * two alike, the first. Leaves scheme CHALLENGE_NONE when there is none that we can meet (a Bearer
+ * without a realm, or with one that is not http:// or https://, does not count; neither does one
+ * whose parameters do not fit or hold control characters). Of a Basic one only the scheme is given.
  */
 void challenge_parse(struct view value, struct challenge *ret_challenge);
 
