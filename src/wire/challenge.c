@@ -82,6 +82,22 @@ static void skip(struct view *rest, bool commas_too)
         *rest = (struct view){rest->data + length, rest->length - length};
 }
 
+/* Takes a quoted-string, or, more leniently than a token, all up to a comma or blank: an unquoted
+ * URL or scope then means what its sender meant. */
+static bool take_value(struct view *rest, struct view *ret_value)
+{
+    size_t length = 0;
+
+    if (view_starts_with(*rest, VIEW("\"")))
+        return http_take_value(rest, ret_value);
+    while (length < rest->length && strchr(", \t", rest->data[length]) == NULL)
+        length++;
+    *ret_value = (struct view){rest->data, length};
+    if (length > 0)
+        *rest = (struct view){rest->data + length, rest->length - length};
+    return true;
+}
+
 /*
  * RFC 9110 11.6.1: commas separate both challenges and parameters, so a token begins a challenge
  * unless '=' follows it. A token68 is read as nonsense of a scheme that we pass over anyway.
@@ -104,7 +120,7 @@ void challenge_parse(struct view value, struct challenge *ret_challenge)
         }
         (void)view_cut(&value, '=');
         skip(&value, false);
-        if (!http_take_value(&value, &raw)) {
+        if (!take_value(&value, &raw)) {
             current.scheme = CHALLENGE_NONE;
             break;
         }
