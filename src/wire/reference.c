@@ -28,12 +28,17 @@ static bool is_lower_or_digit(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
+static bool is_letter_or_digit(char c)
+{
+    return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z');
+}
+
 /* The length of a separator of the repository grammar at the front: '.', '_', "__", or dashes. */
 static size_t separator_length(struct view rest)
 {
     size_t length = 1;
 
-    if (rest.length == 0 || strchr("._-", rest.data[0]) == NULL)
+    if (rest.length == 0 || memchr("._-", rest.data[0], 3) == NULL)
         return 0;
     while (rest.data[0] == '-' && length < rest.length && rest.data[length] == '-')
         length++;
@@ -78,7 +83,7 @@ bool reference_is_tag(struct view text)
         return false;
     for (size_t i = 0; i < text.length; i++) {
         char c = text.data[i];
-        bool is_word = is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '_';
+        bool is_word = is_letter_or_digit(c) || c == '_';
         if (!is_word && (i == 0 || (c != '.' && c != '-')))
             return false;
     }
@@ -172,9 +177,10 @@ static bool read_ns(struct view query, struct view ns_field, char *out, size_t o
 /* What distribution's reference grammar takes for a host and not for the start of a repository. */
 static bool looks_like_host(struct view text)
 {
-    return view_equal(text, VIEW("localhost")) ||
-           (text.length > 0 && (memchr(text.data, '.', text.length) != NULL ||
-                                memchr(text.data, ':', text.length) != NULL));
+    if (text.length == 0 || !is_letter_or_digit(text.data[0]))
+        return false;
+    return view_equal(text, VIEW("localhost")) || memchr(text.data, '.', text.length) != NULL ||
+           memchr(text.data, ':', text.length) != NULL;
 }
 
 /* Settles who is asked, and takes the upstream's name off the front of the repository. */
