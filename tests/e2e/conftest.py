@@ -59,7 +59,9 @@ def entrepot(tmp_path):
 @pytest.fixture(scope="module")
 def shared_entrepot(tmp_path_factory):
     """The same for a whole module: of tests that only ask."""
-    with making(lambda upstreams, **settings: prepare(tmp_path_factory.mktemp("shared"), upstreams, **settings)) as make:
+    with making(
+        lambda upstreams, **settings: prepare(tmp_path_factory.mktemp("shared"), upstreams, **settings)
+    ) as make:
         yield lambda *arguments, **settings: make(*arguments, **settings).start()
 
 

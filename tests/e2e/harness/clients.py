@@ -57,11 +57,21 @@ class Client:
         return ["unshare", "--mount", "sh", "-c", ENTER, str(self.directory), *map(str, command)]
 
     def environment(self):
-        return {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "HOME": str(self.directory), "TMPDIR": str(self.directory)}
+        return {
+            "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin",
+            "HOME": str(self.directory),
+            "TMPDIR": str(self.directory),
+        }
 
     def run(self, *command):
-        done = subprocess.run(self.inside(command), capture_output=True, text=True, env=self.environment(),
-                              cwd=self.directory, timeout=120 * SLOW)
+        done = subprocess.run(
+            self.inside(command),
+            capture_output=True,
+            text=True,
+            env=self.environment(),
+            cwd=self.directory,
+            timeout=120 * SLOW,
+        )
         assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.stderr[-3000:]}"
         return done.stdout.strip()
 
@@ -71,9 +81,11 @@ class Client:
         with open(log, "w") as out:
             process = subprocess.Popen(self.inside(command), stdout=out, stderr=out, env=self.environment())
         try:
+
             def ready():
                 assert process.poll() is None, log.read_text()[-3000:]
                 return is_ready()
+
             wait_until(ready, f"{command[0]} is ready", timeout=60)
             yield
         finally:
@@ -135,21 +147,38 @@ class Docker(Client):
         config = self.write("daemon.json", readme_block("docker-daemon-json", self.mirror))
         socket = f"unix://{self.directory}/s"
         docker = ["docker", "-H", socket]
-        daemon = ["dockerd", "--config-file", config, "--data-root", self.directory / "data", "--exec-root", self.directory / "x",
-                  "-H", socket, "--pidfile", self.directory / "pid", "--storage-driver", "vfs", "--iptables=false",
-                  "--ip6tables=false", "--bridge=none"]
+        daemon = [
+            "dockerd",
+            "--config-file",
+            config,
+            "--data-root",
+            self.directory / "data",
+            "--exec-root",
+            self.directory / "x",
+            "-H",
+            socket,
+            "--pidfile",
+            self.directory / "pid",
+            "--storage-driver",
+            "vfs",
+            "--iptables=false",
+            "--ip6tables=false",
+            "--bridge=none",
+        ]
         with self.daemon(daemon, lambda: self.answers(*docker, "version")):
             self.run(*docker, "pull", image)
             self.run(*docker, "save", "-o", self.directory / "saved.tar", image)
         with tarfile.open(self.directory / "saved.tar") as saved:
-            manifest, = json.load(saved.extractfile("manifest.json"))
+            (manifest,) = json.load(saved.extractfile("manifest.json"))
             return flatten([saved.extractfile(layer).read() for layer in manifest["Layers"]])
 
 
 class Containerd(Client):
     def pull(self, image):
         self.write("certs.d/docker.io/hosts.toml", readme_block("containerd-hosts-toml", self.mirror))
-        config = self.write("config.toml", f"""version = 2
+        config = self.write(
+            "config.toml",
+            f"""version = 2
 root = "{self.directory}/root"
 state = "{self.directory}/state"
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
@@ -157,10 +186,13 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
   address = "{self.directory}/s"
 [plugins."io.containerd.internal.v1.opt"]
   path = "{self.directory}/opt"
-""")
+""",
+        )
         ctr = ["ctr", "--address", self.directory / "s"]
         with self.daemon(["containerd", "--config", config], lambda: self.answers(*map(str, ctr), "version")):
-            self.run(*ctr, "images", "pull", "--hosts-dir", self.directory / "certs.d", "--snapshotter", "native", image)
+            self.run(
+                *ctr, "images", "pull", "--hosts-dir", self.directory / "certs.d", "--snapshotter", "native", image
+            )
             (self.directory / "mounted").mkdir()
             return tree_of_folder(self, "mounted", *ctr, "images", "mount", "--snapshotter", "native", image, "mounted")
 

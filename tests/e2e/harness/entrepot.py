@@ -14,7 +14,7 @@ from .util import ROOT, SLOW, free_port, wait_until
 BINARY = Path(os.environ.get("ENTREPOT_BINARY", "build/entrepot"))
 BINARY = BINARY if BINARY.is_absolute() else ROOT / BINARY
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
-TROUBLE = re.compile(r"Sanitizer|runtime error:|broken invariant|slept on a serve loop", re.IGNORECASE)
+TROUBLE = re.compile(r"Sanitizer|runtime error:|broken invariant", re.IGNORECASE)
 METRIC = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$")
 LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
 
@@ -30,8 +30,9 @@ def is_sanitized():
 
 def run_command(*arguments, timeout=30, **options):
     """`entrepot` with these arguments, to its end."""
-    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=timeout * SLOW,
-                          env=environment(), **options)
+    return subprocess.run(
+        [BINARY, *arguments], capture_output=True, text=True, timeout=timeout * SLOW, env=environment(), **options
+    )
 
 
 def environment():
@@ -54,7 +55,16 @@ class Entrepot:
     # -- life
     def command(self):
         self.address, self.admin = ("127.0.0.1", free_port()), ("127.0.0.1", free_port())
-        command = [BINARY, "serve", "--listen", "%s:%d" % self.address, "--admin", "%s:%d" % self.admin, "--cache", self.cache]
+        command = [
+            BINARY,
+            "serve",
+            "--listen",
+            "%s:%d" % self.address,
+            "--admin",
+            "%s:%d" % self.admin,
+            "--cache",
+            self.cache,
+        ]
         if self.config:
             path = self.directory / "config.yml"
             path.write_text(self.config)
@@ -69,17 +79,27 @@ class Entrepot:
         """`clock`, such as "+1h", starts it at another time of day."""
         variables = environment()
         if clock:
-            runtimes = re.findall(r"=> (\S*lib[at]san\S*)", subprocess.run(["ldd", BINARY], capture_output=True, text=True).stdout)
+            runtimes = re.findall(
+                r"=> (\S*lib[at]san\S*)", subprocess.run(["ldd", BINARY], capture_output=True, text=True).stdout
+            )
             assert Path(FAKETIME).exists(), "the package faketime is missing"
-            variables |= {"LD_PRELOAD": ":".join([*runtimes, FAKETIME]), "FAKETIME": clock, "NO_FAKE_STAT": "1",
-                          "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            variables |= {
+                "LD_PRELOAD": ":".join([*runtimes, FAKETIME]),
+                "FAKETIME": clock,
+                "NO_FAKE_STAT": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
         with open(self.out, "a") as out, open(self.err, "a") as err:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=variables)
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=variables
+            )
         wait_until(self.is_ready, "/readyz says 200")
         return self
 
     def is_ready(self):
-        assert self.process.poll() is None, f"entrepot ended with {self.process.returncode}: {self.err.read_text()[-2000:]}"
+        assert (
+            self.process.poll() is None
+        ), f"entrepot ended with {self.process.returncode}: {self.err.read_text()[-2000:]}"
         try:
             return fetch(self.admin, "/readyz").status == 200
         except (OSError, EOFError):
@@ -93,6 +113,9 @@ class Entrepot:
 
     def stop(self):
         """SIGTERM, a clean end, and nothing alarming said."""
+        assert (
+            self.metric("entrepot_stalled_callbacks_total") == 0
+        ), "a callback slept on a serve loop; the log says which"
         self.signal()
         assert self.wait() == 0, f"exit code {self.process.returncode}: {self.err.read_text()[-4000:]}"
         self.check()
@@ -148,7 +171,7 @@ class Entrepot:
     def log(self, **wanted):
         """The log so far, every line of it JSON; only lines with these members."""
         text = self.out.read_text()
-        lines = [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]
+        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         return [line for line in lines if all(line.get(key) == value for key, value in wanted.items())]
 
     def metrics(self):
@@ -163,7 +186,9 @@ class Entrepot:
 
     def metric(self, name, **labels):
         """The sum of the samples of that name with these labels; 0 when there are none."""
-        return sum(value for (key, have), value in self.metrics().items() if key == name and have >= set(labels.items()))
+        return sum(
+            value for (key, have), value in self.metrics().items() if key == name and have >= set(labels.items())
+        )
 
     def path_of(self, digest):
         algorithm, _, hex_ = digest.partition(":")

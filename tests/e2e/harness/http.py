@@ -39,7 +39,12 @@ class Reply:
         version, status, *reason = start.split(" ", 2)
         assert version in ("HTTP/1.1", "HTTP/1.0"), start
         self.status, self.reason, self.headers = int(status), "".join(reason), Fields(lines)
-        self.body, self.received, self.sha256, self.end = b"", 0, "", None
+        self.body, self.received, self.hash, self.end = b"", 0, hashlib.sha256(), None
+
+    @property
+    def sha256(self):
+        """The digest of what was read of the body."""
+        return "sha256:" + self.hash.hexdigest()
 
     @property
     def json(self):
@@ -77,7 +82,10 @@ class Connection:
             fields.insert(0, ("Host", "%s:%d" % self.address))
         if body:
             fields.append(("Content-Length", str(len(body))))
-        self.send((f"{method} {target} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields) + "\r\n").encode("latin-1") + body)
+        self.send(
+            (f"{method} {target} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields) + "\r\n").encode("latin-1")
+            + body
+        )
 
     def receive(self, size=65536):
         """Some bytes, or b"" at the end, of which `self.end` tells the kind."""
@@ -129,11 +137,13 @@ class Connection:
                 break
             want = min(size, MiB, self.left if self.left is not None else MiB)
             data = self.buffer[:want] or self.receive(want)
-            self.buffer = self.buffer[len(data):]
+            self.buffer = self.buffer[len(data) :]
             if not data:
                 break
             parts.append(data)
             size -= len(data)
+            self.reply.hash.update(data)
+            self.reply.received += len(data)
             if self.left is not None:
                 self.left -= len(data)
                 if self.chunked and self.left == 0:
@@ -141,14 +151,12 @@ class Connection:
         return b"".join(parts)
 
     def drain(self, keep=False):
-        """Reads the rest of the body into the reply: hash, length, end, and the bytes if `keep`."""
-        reply, sha256, parts = self.reply, hashlib.sha256(), []
+        """Reads the rest of the body: its hash, length and end into the reply, and the bytes if `keep`."""
+        reply, parts = self.reply, []
         while data := self.read(MiB):
-            sha256.update(data)
-            reply.received += len(data)
             if keep:
                 parts.append(data)
-        reply.body, reply.sha256 = b"".join(parts), "sha256:" + sha256.hexdigest()
+        reply.body = b"".join(parts)
         reply.end = "complete" if self.left == 0 or (self.left is None and self.end == "fin") else self.end
         return reply
 

@@ -18,8 +18,10 @@ ALL_TYPES = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
 
 TYPES = {  # manifest: config, layer
     OCI_MANIFEST: ("application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar+gzip"),
-    DOCKER_MANIFEST: ("application/vnd.docker.container.image.v1+json",
-                      "application/vnd.docker.image.rootfs.diff.tar.gzip"),
+    DOCKER_MANIFEST: (
+        "application/vnd.docker.container.image.v1+json",
+        "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    ),
 }
 
 
@@ -49,28 +51,45 @@ def _manifest(config, layers, media_type, algorithm="sha256", padding=0, annotat
     def descriptor(data, kind):
         return {"mediaType": kind, "digest": digest_of(data, algorithm), "size": len(data)}
 
-    manifest = {"schemaVersion": 2, "mediaType": media_type, "config": descriptor(config, config_type),
-                "layers": [descriptor(data, kind) for data, kind in layers]}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "config": descriptor(config, config_type),
+        "layers": [descriptor(data, kind) for data, kind in layers],
+    }
     if padding or annotations:
         manifest["annotations"] = dict(annotations or {}, **({"padding": "x" * padding} if padding else {}))
     return Image(json.dumps(manifest, indent=3).encode(), media_type, blobs, algorithm=algorithm)
 
 
 def _config(architecture, diff_ids):
-    return json.dumps({"architecture": architecture, "os": "linux", "config": {"Cmd": ["/bin/none"]},
-                       "rootfs": {"type": "layers", "diff_ids": diff_ids},
-                       "history": [{"created_by": "tests"} for _ in diff_ids]}).encode()
+    return json.dumps(
+        {
+            "architecture": architecture,
+            "os": "linux",
+            "config": {"Cmd": ["/bin/none"]},
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+            "history": [{"created_by": "tests"} for _ in diff_ids],
+        }
+    ).encode()
 
 
 def blob_image(*payloads, media_type=OCI_MANIFEST, algorithm="sha256", padding=0):
     """An artifact: its layers are just these bytes."""
     config = json.dumps({"architecture": "amd64", "os": "linux", "of": [digest_of(p) for p in payloads]}).encode()
-    return _manifest(config, [(payload, "application/octet-stream") for payload in payloads], media_type, algorithm, padding)
+    return _manifest(
+        config, [(payload, "application/octet-stream") for payload in payloads], media_type, algorithm, padding
+    )
 
 
 def tar_image(seed, architecture="amd64", media_type=OCI_MANIFEST, files=150):
     """Four layers: many small files; links and odd modes; changes and whiteouts; a file of 3 MiB."""
-    layers = [_small_files(seed, files), _links(seed), _changes(seed), _tar([_file("data/large.bin", noise(3 * MiB, seed))])]
+    layers = [
+        _small_files(seed, files),
+        _links(seed),
+        _changes(seed),
+        _tar([_file("data/large.bin", noise(3 * MiB, seed))]),
+    ]
     config = _config(architecture, [digest_of(layer) for layer in layers])
     packed = [(gzip.compress(layer, 1, mtime=0), TYPES[media_type][1]) for layer in layers]
     image = _manifest(config, packed, media_type)
@@ -79,14 +98,21 @@ def tar_image(seed, architecture="amd64", media_type=OCI_MANIFEST, files=150):
 
 
 def index_of(images, media_type=OCI_INDEX, architectures=("amd64", "arm64")):
-    entries = [{"mediaType": image.media_type, "digest": image.digest, "size": len(image.data),
-                "platform": {"architecture": architecture, "os": "linux"}}
-               for image, architecture in zip(images, architectures)]
+    entries = [
+        {
+            "mediaType": image.media_type,
+            "digest": image.digest,
+            "size": len(image.data),
+            "platform": {"architecture": architecture, "os": "linux"},
+        }
+        for image, architecture in zip(images, architectures)
+    ]
     data = json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": entries}).encode()
     return Image(data, media_type, children=list(images))
 
 
 # -- tar layers
+
 
 def _file(name, data, mode=0o644):
     entry = tarfile.TarInfo(name)
@@ -118,10 +144,17 @@ def _small_files(seed, count):
 
 
 def _links(seed):
-    return _tar([_entry("links", tarfile.DIRTYPE), _file("links/original", f"seed {seed}".encode(), 0o755),
-                 _entry("links/hard", tarfile.LNKTYPE, "links/original"),
-                 _entry("links/soft", tarfile.SYMTYPE, "../etc/changed", 0o777), _file("links/suid", b"s", 0o4755),
-                 _file("links/empty", b""), _file("links/näme with späces", b"utf-8", 0o600)])
+    return _tar(
+        [
+            _entry("links", tarfile.DIRTYPE),
+            _file("links/original", f"seed {seed}".encode(), 0o755),
+            _entry("links/hard", tarfile.LNKTYPE, "links/original"),
+            _entry("links/soft", tarfile.SYMTYPE, "../etc/changed", 0o777),
+            _file("links/suid", b"s", 0o4755),
+            _file("links/empty", b""),
+            _file("links/näme with späces", b"utf-8", 0o600),
+        ]
+    )
 
 
 def _changes(seed):

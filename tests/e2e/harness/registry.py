@@ -22,18 +22,29 @@ class Registry:
     def __init__(self, directory, tokens=None):
         self.directory, self.port = directory, free_port()
         self.address, self.url = ("127.0.0.1", self.port), f"http://127.0.0.1:{self.port}"
-        settings = {"version": 0.1, "log": {"level": "error", "accesslog": {"disabled": True}},
-                    "storage": {"filesystem": {"rootdirectory": str(directory)}, "delete": {"enabled": True}},
-                    "http": {"addr": f"127.0.0.1:{self.port}", "secret": "tests"}}
+        settings = {
+            "version": 0.1,
+            "log": {"level": "error", "accesslog": {"disabled": True}},
+            "storage": {"filesystem": {"rootdirectory": str(directory)}, "delete": {"enabled": True}},
+            "http": {"addr": f"127.0.0.1:{self.port}", "secret": "tests"},
+        }
         if tokens:
-            settings["auth"] = {"token": {"realm": tokens.realm, "service": SERVICE, "issuer": ISSUER,
-                                          "rootcertbundle": str(tokens.certificate)}}
+            settings["auth"] = {
+                "token": {
+                    "realm": tokens.realm,
+                    "service": SERVICE,
+                    "issuer": ISSUER,
+                    "rootcertbundle": str(tokens.certificate),
+                }
+            }
         directory.mkdir(parents=True, exist_ok=True)
         config = directory.parent / f"registry-{self.port}.yml"
         config.write_text(json.dumps(settings))  # JSON is YAML
         with open(config.with_suffix(".log"), "w") as log:
             environment = {"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"}
-            self.process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(
+                ["docker-registry", "serve", str(config)], stdout=log, stderr=log, env=environment
+            )
         wait_until(self._answers, "docker-registry answers")
 
     def _answers(self):
@@ -75,10 +86,35 @@ class TokenServer(Server):
 
     def __init__(self, directory, logins=None, private=(), life=300):
         self.key, self.certificate = directory / "token.key", directory / "token.crt"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=tests", "-days", "2",
-                        "-keyout", self.key, "-out", self.certificate], check=True, capture_output=True)
-        der = subprocess.run(["openssl", "x509", "-in", self.certificate, "-outform", "der"], check=True, capture_output=True)
-        self.x5c, self.logins, self.private, self.life = base64.b64encode(der.stdout).decode(), logins or {}, private, life
+        subprocess.run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-subj",
+                "/CN=tests",
+                "-days",
+                "2",
+                "-keyout",
+                self.key,
+                "-out",
+                self.certificate,
+            ],
+            check=True,
+            capture_output=True,
+        )
+        der = subprocess.run(
+            ["openssl", "x509", "-in", self.certificate, "-outform", "der"], check=True, capture_output=True
+        )
+        self.x5c, self.logins, self.private, self.life = (
+            base64.b64encode(der.stdout).decode(),
+            logins or {},
+            private,
+            life,
+        )
         self.scopes, self.count = [], 0
         super().__init__()
 
@@ -98,9 +134,18 @@ class TokenServer(Server):
             self.scopes.append(scope)
             self.count += 1
         access = [{"type": "repository", "name": repository, "actions": actions.split(",")}] if repository else []
-        token = self._sign({"iss": ISSUER, "sub": user, "aud": request.query.get("service", ""), "access": access,
-                            "exp": int(time.time()) + self.life, "nbf": int(time.time()) - 60,
-                            "iat": int(time.time()), "jti": f"{threading.get_ident()}-{self.count}"})
+        token = self._sign(
+            {
+                "iss": ISSUER,
+                "sub": user,
+                "aud": request.query.get("service", ""),
+                "access": access,
+                "exp": int(time.time()) + self.life,
+                "nbf": int(time.time()) - 60,
+                "iat": int(time.time()),
+                "jti": f"{threading.get_ident()}-{self.count}",
+            }
+        )
         body = json.dumps({"token": token, "access_token": token, "expires_in": self.life}).encode()
         return exchange.answer(200, body, [("Content-Type", "application/json")])
 
@@ -114,8 +159,9 @@ class TokenServer(Server):
     def _sign(self, claims):
         head = {"typ": "JWT", "alg": "RS256", "x5c": [self.x5c]}
         text = ".".join(_encode(json.dumps(part).encode()) for part in (head, claims))
-        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key], input=text.encode(), check=True,
-                                   capture_output=True).stdout
+        signature = subprocess.run(
+            ["openssl", "dgst", "-sha256", "-sign", self.key], input=text.encode(), check=True, capture_output=True
+        ).stdout
         return f"{text}.{_encode(signature)}"
 
 

@@ -36,12 +36,14 @@ class Exchange:
     def head(self, status, fields=()):
         self.request.status = status
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields if value is not None)
-        self.socket.sendall(f"HTTP/1.1 {status} {http.client.responses.get(status, 'Odd')}\r\n{lines}\r\n".encode("latin-1"))
+        self.socket.sendall(
+            f"HTTP/1.1 {status} {http.client.responses.get(status, 'Odd')}\r\n{lines}\r\n".encode("latin-1")
+        )
 
     def send(self, data, chunked=False):
         view = memoryview(data)
         for start in range(0, len(view), SLICE):
-            piece = view[start:start + SLICE]
+            piece = view[start : start + SLICE]
             if chunked:
                 self.socket.sendall(b"%x\r\n" % len(piece))
             self.socket.sendall(piece)
@@ -116,7 +118,7 @@ class Server:
 
     def stop(self):
         """From now on connections are refused, and the open ones are gone."""
-        self.listener.shutdown(socket.SHUT_RDWR)
+        self._shut(self.listener)
         self.listener.close()
         with self.lock:
             sockets = list(self.sockets)
@@ -262,16 +264,37 @@ class Upstream(Server):
             return None
         if request.path == self.prefix + "/v2/":
             return exchange.answer(200, b"{}", [("Content-Type", "application/json")])
-        found = self.content.get(request.path[len(self.prefix):]) if request.path.startswith(self.prefix + "/") else None
+        found = (
+            self.content.get(request.path[len(self.prefix) :]) if request.path.startswith(self.prefix + "/") else None
+        )
         if not found:
             code = "BLOB_UNKNOWN" if "/blobs/" in request.path else "MANIFEST_UNKNOWN"
-            return exchange.answer(404, b'{"errors":[{"code":"%s","message":"unknown"}]}' % code.encode(),
-                                   [("Content-Type", "application/json")])
+            return exchange.answer(
+                404,
+                b'{"errors":[{"code":"%s","message":"unknown"}]}' % code.encode(),
+                [("Content-Type", "application/json")],
+            )
         return self._content(exchange, *found, **script)
 
-    def _content(self, exchange, data, media_type, digest, hold=(), cut=None, end="fin", corrupt=None,
-                 ignore_range=False, content_range=None, chunked=False, length=None, drop=(), headers=(),
-                 content_type=None, **other):
+    def _content(
+        self,
+        exchange,
+        data,
+        media_type,
+        digest,
+        hold=(),
+        cut=None,
+        end="fin",
+        corrupt=None,
+        ignore_range=False,
+        content_range=None,
+        chunked=False,
+        length=None,
+        drop=(),
+        headers=(),
+        content_type=None,
+        **other,
+    ):
         request, data = exchange.request, other.pop("data", data)
         assert not other, f"no such thing in a script: {other}"
         start, stop, status = 0, len(data), 200
@@ -284,7 +307,11 @@ class Upstream(Server):
         fields = [("Content-Type", content_type or media_type), ("Docker-Content-Digest", digest), *headers]
         if status == 206:
             fields.append(("Content-Range", content_range or f"bytes {start}-{stop - 1}/{len(data)}"))
-        fields.append(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", stop - start if length is None else length))
+        fields.append(
+            ("Transfer-Encoding", "chunked")
+            if chunked
+            else ("Content-Length", stop - start if length is None else length)
+        )
         exchange.head(status, [field for field in fields if field[0].lower() not in drop])
         if request.method == "HEAD":
             return None
