@@ -43,10 +43,12 @@ struct view view_trim(struct view view);
  */
 struct view view_cut(struct view *rest, char separator);
 
-/* Parses a whole view of decimal digits; false when it is empty, too large or holds anything else. */
+/* Parses a whole view of decimal digits; false when it is empty, too large or holds anything else.
+ */
 bool view_to_uint64(struct view view, uint64_t *ret_value);
 
-/* Copies `view` to a fresh C string, which the caller frees. Stops at an embedded NUL's byte count. */
+/* Copies `view` to a fresh C string, which the caller frees. Stops at an embedded NUL's byte count.
+ */
 char *view_dup(struct view view);
 
 /* Copies into `out` with a NUL; false, leaving `out` empty, when it does not fit. */
@@ -71,7 +73,8 @@ void buf_reserve(struct buf *buf, size_t more);
 void buf_consume(struct buf *buf, size_t count);
 
 /* Appends `view` as the inside of a JSON string (no quotes): escapes what JSON demands, and
- * replaces bytes that are not UTF-8 by U+FFFD, so that the line stays valid whatever a peer sent. */
+ * replaces bytes that are not UTF-8 by U+FFFD, so that the line stays valid whatever a peer sent.
+ */
 void buf_append_json(struct buf *buf, struct view view);
 
 #endif

@@ -2,9 +2,11 @@
 #define BASE_CONFIG_H
 
 /*
- * The settings: one table (settings.def) and the list of upstreams, read from embedded defaults, then
- * a YAML file, then flags, each overriding the former; after config_finish() immutable, and read
- * from any thread without a lock.
+ * The settings: one table (settings.def) and the list of upstreams, read from embedded defaults,
+ * then a YAML file, then flags, each overriding the former; after config_finish() immutable, and
+ * read from any thread without a lock.
+ *
+ *   config_init -> config_read_file? -> (config_set | config_add_upstream)* -> config_finish
  *
  * The file is a mapping of the table's names, and `upstreams`, a mapping from a registry's name:
  *
@@ -20,7 +22,10 @@
  * mirror serves the registries that somebody named, and no others (clients.md R10).
  *
  * Every problem is one sentence, in `ret_problem`, that names file, line, key, and what was
- * expected, and suggests the nearest key for one that does not exist.
+ * expected, and suggests the nearest key for one that does not exist. After an error the config is
+ * good for config_release only.
+ *
+ * config.c has the table and the values, config_file.c the YAML, config_finish.c the last step.
  */
 
 #include <stdbool.h>
@@ -28,6 +33,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/config_upstream.h"
 #include "base/err.h"
 
 enum { CONFIG_UPSTREAMS_MAX = 64 };
@@ -35,67 +41,76 @@ enum { CONFIG_UPSTREAMS_MAX = 64 };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 enum config_log_format { CONFIG_LOG_JSON, CONFIG_LOG_TEXT };
 
-/* One registry that we are a mirror of. */
-struct config_upstream {
-    char *name;          /* owned; what clients call it, lower case: "docker.io", "reg.example:5000" */
-    char *url;           /* owned; http(s)://host[:port][/prefix], no trailing slash, no credentials */
-    char *username;      /* owned; NULL: anonymous */
-    char *password;      /* owned; NULL: none. Never printed or logged */
-    char *password_file; /* owned; where password came from, or NULL */
-    char *ca_file;       /* owned; PEM of the authorities to trust for it; NULL: the system's */
-    bool is_docker_hub;  /* docker.io: index.docker.io and registry-1.docker.io mean it too */
-};
-
 struct config {
-#define CONFIG_ADDRESS char *
-#define CONFIG_TEXT char *
-#define CONFIG_SIZE uint64_t
-#define CONFIG_BUDGET uint64_t
+#define CONFIG_ADDRESS  char *
+#define CONFIG_TEXT     char *
+#define CONFIG_SIZE     uint64_t
+#define CONFIG_BUDGET   uint64_t
 #define CONFIG_DURATION uint64_t
-#define CONFIG_COUNT uint64_t
-#define CONFIG_CHOICE int
+#define CONFIG_COUNT    uint64_t
+#define CONFIG_CHOICE   int
+
 #define SETTING(kind, name, default_, min, max, prose) CONFIG_##kind name;
 #include "base/settings.def"
 #undef SETTING
     struct config_upstream *upstreams; /* owned; upstream_count of them */
     size_t upstream_count;
-    size_t default_index;         /* of the default upstream; valid after config_finish */
-    unsigned cache_size_percent;  /* when not 0, cache_size is this share of the file system that
-                                   * holds `cache`; config_finish computes it */
-    bool upstreams_by_flag;       /* an --upstream was given: the list has been replaced */
+    size_t default_index;        /* of the default upstream; valid after config_finish */
+    unsigned cache_size_percent; /* when not 0, cache_size is this share of the file system that
+                                  * holds `cache`; config_finish computes it */
+    bool upstreams_by_flag;      /* an --upstream was given: the list has been replaced */
 };
 
 /* Fills in the embedded defaults. */
 void config_init(struct config *config);
 void config_release(struct config *config);
 
-/* Reads a YAML file over what is there (libcyaml). On ERR_CONFIG `*ret_problem` has the sentence. */
-enum err config_read_file(struct config *config, const char *path, struct buf *ret_problem)
-    MUST_CHECK;
+/* Reads a YAML file over what is there (libcyaml); at most 1 MiB. Thread: main, it reads a file. */
+enum err config_read_file(struct config *config, const char *path,
+                          struct buf *ret_problem) MUST_CHECK;
 
-/* Same, of text in memory; `path` is for messages only. Pure but for the log of libcyaml: fuzzed. */
+/* Same, of text in memory; `path` is for messages only. Pure: fuzzed. */
 enum err config_read_text(struct config *config, struct view text, const char *path,
                           struct buf *ret_problem) MUST_CHECK;
 
-/* Sets one setting by its name, as a flag does: config_set(config, "cache_size", "200GiB", ...). */
+/*
+ * Sets one setting by its name, as a flag does: config_set(config, "cache_size", "200GiB", ...).
+ * The name may be spelled with dashes, and the sentence begins with the name as it was spelled.
+ * An ADDRESS is kept in numbers: "localhost:5000" as "127.0.0.1:5000", ":5000" as "0.0.0.0:5000".
+ */
 enum err config_set(struct config *config, const char *name, const char *value,
                     struct buf *ret_problem) MUST_CHECK;
 
+/* Appends the value of a setting, which must exist, in the notation that config_set reads. */
+void config_get(const struct config *config, const char *name, struct buf *out);
+
 /* What --upstream NAME[=URL] does; the first call drops the list that was there. */
-enum err config_add_upstream(struct config *config, const char *text, struct buf *ret_problem)
-    MUST_CHECK;
+enum err config_add_upstream(struct config *config, const char *text,
+                             struct buf *ret_problem) MUST_CHECK;
+
+/* Empties the list of upstreams. */
+void config_drop_upstreams(struct config *config);
+
+/* Appends an upstream with the URL that follows from its name. `*ret_upstream` is borrowed, and
+ * valid until the next call. A name that is there already is an error. */
+enum err config_push_upstream(struct config *config, struct view name,
+                              struct config_upstream **ret_upstream,
+                              struct buf *ret_problem) MUST_CHECK;
 
 /*
  * Checks that the settings agree, finds the default upstream and the cache directory, reads
- * password files and the Docker config.json, resolves counts of 0 and the share of the file system.
- * Afterwards the config is immutable.
+ * password files and the Docker config.json, resolves counts of 0 and the share of the file system,
+ * and writes into the settings what it found. Afterwards the config is immutable. Makes nothing on
+ * disk. Thread: main, it reads files.
  */
 enum err config_finish(struct config *config, struct buf *ret_problem) MUST_CHECK;
 
-/* Appends the effective settings as YAML that config_read_file accepts, secrets as "(hidden)". */
+/* Appends the effective settings as YAML that config_read_file accepts, save for passwords, which
+ * are shown as "(hidden)". */
 void config_print(const struct config *config, struct buf *out);
 
-/* Appends the flags with their prose, for --help; and the settings as a Markdown table, for README. */
+/* Appends the flags with their prose, for --help; and the settings as Markdown tables, for README.
+ */
 void config_help(struct buf *out);
 void config_reference(struct buf *out);
 

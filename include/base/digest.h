@@ -39,7 +39,8 @@ bool digest_equal(const struct digest *a, const struct digest *b);
 void digest_of(enum digest_algorithm algorithm, const void *data, size_t length,
                struct digest *ret_digest);
 
-/* A running computation. All-zero is idle; hasher_release is harmless then. One thread at a time. */
+/* A running computation. All-zero is idle; hasher_release is harmless then. One thread at a time.
+ */
 struct hasher {
     void *context; /* owned; EVP_MD_CTX */
     enum digest_algorithm algorithm;

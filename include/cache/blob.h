@@ -1,0 +1,192 @@
+#ifndef CACHE_BLOB_H
+#define CACHE_BLOB_H
+
+/*
+ * A blob: a file, the set of its bytes that are present, and the readers who wait for more. And the
+ * table of open blobs, in which a digest has at most one.
+ *
+ *                .--> COMPLETE                          whole and true
+ *   OPENING -----|
+ *    (the index  `--> PARTIAL --blob_fill--> FILLING --blob_finish--> COMPLETE | FAILED
+ *     and the disk     what is there                    somebody brings the rest
+ *     are asked)       can be read
+ *
+ * One path for all: ask the blob how far you can read; send that; if nothing, wait. Whoever must
+ * wait for anything (the opening, the size, the first byte, the end) parks a waiter, is woken, asks
+ * again.
+ *
+ * Published bytes never change and never disappear while the blob is open. That one rule is what
+ * makes sendfile() and eviction by unlink() safe under concurrent readers.
+ *
+ * References are counted; a blob nobody refers to stays in the table for the next reader until
+ * blobs_sweep() closes it. A FAILED blob leaves the table at once: the next request tries anew.
+ *
+ * Lock order: table bucket -> blob -> inbox.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/extents.h"
+#include "base/list.h"
+#include "cache/record.h"
+#include "io/loop.h"
+
+enum blob_state { BLOB_OPENING, BLOB_PARTIAL, BLOB_FILLING, BLOB_COMPLETE, BLOB_FAILED };
+
+#define BLOB_SIZE_UNKNOWN RECORD_SIZE_UNKNOWN
+
+/* A waiter's `offset` when it waits for the end of the filling, or of the opening. */
+#define BLOB_OFFSET_END UINT64_MAX
+
+struct fetch;
+
+struct blob {
+    struct digest digest;   /* constant */
+    struct blobs *table;    /* constant; borrowed */
+    pthread_mutex_t mutex;  /* guards what follows, and `parked` of each waiter */
+    _Atomic int state;      /* enum blob_state; read without the mutex only to see COMPLETE, after
+                             * which nothing else below changes */
+    enum err err;           /* FAILED: why */
+    int fd;                 /* owned; -1: no file yet */
+    uint64_t size;          /* BLOB_SIZE_UNKNOWN: not known yet; set once */
+    struct extents present; /* PARTIAL, FILLING */
+    struct list waiters;
+    unsigned char held_by[32]; /* the key of the source that last answered for it; zero: none yet */
+    char media_type[RECORD_MEDIA_TYPE_SIZE]; /* a manifest's; "" otherwise */
+
+    /* guarded by the bucket's mutex */
+    struct list node; /* in the bucket; idle when the blob has left the table */
+    unsigned references;
+    uint64_t idle_since_ms; /* when references became 0; monotonic */
+
+    _Atomic int64_t touched;      /* when its use was last noted in the index, epoch seconds */
+    _Atomic uint64_t whole_epoch; /* manifests: the eviction epoch in which all that it points at
+                                   * was seen to be cached; 0: never */
+
+    /* the owner loop's own */
+    struct fetch *fetch; /* borrowed; NULL: nobody fills it */
+};
+
+/* One reader's place in the queue. Embedded in the reader; belongs to the reader's loop. */
+struct waiter {
+    struct mail mail; /* delivered when what was waited for may have come, or never will */
+    struct loop *loop;
+    struct list parked; /* linked while waiting in blob->waiters */
+    uint64_t offset;
+};
+
+/* What a reader sees in one look. */
+struct blob_view {
+    enum blob_state state;
+    enum err err;              /* FAILED: why */
+    uint64_t size;             /* or BLOB_SIZE_UNKNOWN */
+    uint64_t readable;         /* bytes that can be read from the offset asked for */
+    unsigned char held_by[32]; /* not set for COMPLETE */
+    int fd;                    /* to read them from; stays open as long as the reference is held */
+};
+
+enum { BLOBS_BUCKETS = 1024 };
+
+/* The table of open blobs. */
+struct blobs {
+    struct blobs_bucket {
+        pthread_mutex_t mutex;
+        struct list blobs;
+    } buckets[BLOBS_BUCKETS];
+    pthread_mutex_t mutex;           /* guards `forgotten`; taken last */
+    struct list forgotten;           /* in no bucket, referred to by nobody: to be closed */
+    _Atomic uint64_t open;           /* blobs in memory */
+    _Atomic uint64_t eviction_epoch; /* moves whenever a blob is evicted; starts at 1 */
+};
+
+void blobs_init(struct blobs *table);
+
+/* Closes what is idle. CHECKs that nothing else is left. Thread: main, at the end. */
+void blobs_release(struct blobs *table);
+
+/*
+ * The blob of that digest, one reference more. If it was not in the table it is there now, OPENING,
+ * and `*ret_is_new` says that the caller must see to its opening. Never sleeps. Thread: any.
+ */
+struct blob *blobs_get(struct blobs *table, const struct digest *digest, bool *ret_is_new);
+
+/*
+ * Takes a digest out of use, to delete its file: if it is idle or not in the table, it is replaced
+ * by a fresh blob, OPENING, that the caller holds; requests that come now wait until the caller
+ * ends the opening. NULL when somebody uses it. Thread: any.
+ */
+struct blob *blobs_claim(struct blobs *table, const struct digest *digest);
+
+/* Closes blobs that have been idle since before `before_ms`, or all idle ones beyond `keep`. May
+ * sleep (close). Thread: any but serve loops. */
+void blobs_sweep(struct blobs *table, uint64_t before_ms, uint64_t keep);
+
+struct blob *blob_ref(struct blob *blob);
+
+/* Returns NULL. Never sleeps: files are closed by blobs_sweep(). Thread: any. */
+struct blob *blob_unref(struct blob *blob);
+
+/* ---- the writers' side. Thread: the blob's owner loop, or whoever claimed it -------------------
+ */
+
+/* Ends the opening: with a whole file, */
+void blob_opened_complete(struct blob *blob, int fd, uint64_t size, const char *media_type);
+
+/* or with what there is of it; fd -1 when there is nothing. Takes the extents over. */
+void blob_opened_partial(struct blob *blob, int fd, uint64_t size, struct extents *present);
+
+/* PARTIAL -> FILLING. */
+void blob_fill(struct blob *blob);
+
+/* The file that is being written, when PARTIAL had none. Before the first publish. */
+void blob_set_file(struct blob *blob, int fd);
+
+/* The size is known now. Wakes everybody. */
+void blob_set_size(struct blob *blob, uint64_t size);
+/* The source of that key answered for the blob. */
+void blob_set_held_by(struct blob *blob, const unsigned char key[32]);
+void blob_set_media_type(struct blob *blob, const char *media_type);
+
+/* Makes `range` readable and wakes whoever waited for a byte of it. */
+void blob_publish(struct blob *blob, struct extent range);
+
+/* Ends the filling: OK makes it COMPLETE, anything else FAILED. Wakes everybody. */
+void blob_finish(struct blob *blob, enum err err);
+
+/* Takes it out of the table; those who have it keep it. */
+void blob_forget(struct blob *blob);
+
+/* Wakes everybody, to look again. */
+void blob_wake(struct blob *blob);
+
+/* ---- the readers' side. Thread: waiter->loop ---------------------------------------------------
+ */
+
+/*
+ * Looks at the blob from `offset`. Without a waiter it only looks. With one, when nothing is
+ * readable there and something may still come (OPENING, FILLING), it parks the waiter in the same
+ * breath, so that no wake-up can be lost; its mail then comes exactly once. BLOB_OFFSET_END:
+ * nothing is readable before the blob is COMPLETE.
+ */
+struct blob_view blob_look(struct blob *blob, uint64_t offset, struct waiter *waiter);
+
+/*
+ * Stops waiting: when this returns, the mail will not come and the waiter may be freed. Harmless
+ * if it is not waiting.
+ */
+void blob_unpark(struct blob *blob, struct waiter *waiter);
+
+/* Copies the present extents; the caller releases them. Thread: any. */
+struct extents blob_present(struct blob *blob);
+
+/* Paths below the cache directory: "blobs/sha256/3f/3f2a...", "partial/sha256/3f2a...". */
+enum { BLOB_PATH_SIZE = 16 + DIGEST_TEXT_SIZE };
+void blob_path_complete(const struct digest *digest, char out[BLOB_PATH_SIZE]);
+void blob_path_partial(const struct digest *digest, char out[BLOB_PATH_SIZE]);
+
+#endif

@@ -1,0 +1,66 @@
+#ifndef CACHE_CALL_H
+#define CACHE_CALL_H
+
+/*
+ * One authorised request to an upstream's registry API: the token it needs, its redirects (without
+ * credentials to another host), and one answer.
+ *
+ *   TOKEN <-----> REQUEST --2xx--> on_head, on_body*, on_end
+ *                  |   ^
+ *                  |   `-- 401 with a challenge we can meet, once; 3xx, a few times; 403 from a
+ *                  |       redirect's target: once more from the start
+ *                  `------ anything else: on_end with an error, call_status() tells the status
+ *
+ * No retries: whoever calls knows whether they make sense. The upstream learns from each call
+ * whether it is well. Thread: calls->loop, all functions.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "cache/token.h"
+#include "io/transfer.h"
+
+struct call;
+
+struct call_events {
+    /* The head of a 200 or 206. An error ends the call with it. */
+    enum err (*on_head)(struct call *call, int status);
+    enum err (*on_body)(struct call *call, const void *data, size_t length);
+    /* The end; the call is freed after it. */
+    void (*on_end)(struct call *call, enum err err);
+};
+
+struct call_request {
+    struct upstream *upstream;
+    enum transfer_method method;
+    const char *repository; /* copied; the scope is pull of it */
+    const char *path;       /* copied; behind /v2/<repository>/: "blobs/sha256:..." */
+    const char *query;      /* copied; without '?'; or NULL */
+    bool wants_manifest; /* send the full Accept list, whatever the client sent (clients.md M6) */
+    bool wants_range;
+    uint64_t range_start;
+    uint64_t range_end; /* exclusive; UINT64_MAX: to the end */
+};
+
+/* Starts. Callbacks never come from inside. */
+struct call *call_start(struct calls *calls, const struct call_request *request,
+                        const struct call_events *events, void *owner);
+
+/* Ends it without another callback. NULL is harmless. */
+void call_cancel(struct call *call);
+
+void *call_owner(const struct call *call);
+
+/* The last HTTP status, 0 when there was none. */
+int call_status(const struct call *call);
+
+/* Seconds that a 429 or 503 told us to wait, or 0. During on_end. */
+uint64_t call_retry_after(const struct call *call);
+
+/* A field of the head. During on_head only. */
+struct view call_field(struct call *call, const char *name);
+
+#endif

@@ -1,0 +1,78 @@
+#ifndef CACHE_INDEX_H
+#define CACHE_INDEX_H
+
+/*
+ * What the cache knows, in LMDB under <cache>/index: blobs, tags, and which repository of which
+ * upstream is known to hold which digest.
+ *
+ * Reads: on any thread, one kept read transaction a thread; values are copied out. Writes: queued
+ * and committed by the one writer thread, in the order in which they were given, many to a
+ * transaction; whoever must know that a write has lasted gets a mail. The index never says more
+ * than the disk holds: a blob's record comes after its file, and goes before it.
+ *
+ * Keys are hashes where a name could exceed LMDB's 511 bytes. Thread: any, where nothing is said.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/digest.h"
+#include "base/err.h"
+#include "cache/record.h"
+#include "io/loop.h"
+
+struct index;
+
+/*
+ * Opens <directory>/index and starts the writer. One that is missing is made, and one that LMDB
+ * cannot read is set aside; both with `*ret_is_new`, so that the caller lists blobs/ again. One of
+ * another schema is refused, and `ret_problem` says what to do. Thread: main.
+ */
+enum err index_open(const char *directory, struct index **ret_index, bool *ret_is_new,
+                    struct buf *ret_problem) MUST_CHECK;
+
+/* Writes what was given, ends the writer, closes. Thread: main, when no other uses the index. */
+void index_close(struct index *index);
+
+/* Reads; false: there is no such record. A blob's record is to be released. */
+bool index_get_blob(struct index *index, const struct digest *digest,
+                    struct blob_record *ret_record);
+bool index_get_tag(struct index *index, const char *upstream, const char *repository,
+                   const char *tag, struct tag_record *ret_record);
+
+/* `upstream` may be "": whichever was last learned to hold the digest in a repository of that name
+ * (clients.md R6). */
+bool index_get_holding(struct index *index, const char *upstream, const char *repository,
+                       const struct digest *digest, struct holding_record *ret_record);
+
+/* Calls `visit` for each blob record, in no order, until it returns false; `visit` may not read the
+ * index. */
+void index_each_blob(struct index *index,
+                     bool (*visit)(void *argument, const struct digest *digest,
+                                   const struct blob_record *record),
+                     void *argument);
+
+/* Writes: copied and queued. */
+void index_put_blob(struct index *index, const struct digest *digest,
+                    const struct blob_record *record);
+void index_delete_blob(struct index *index, const struct digest *digest);
+void index_put_tag(struct index *index, const char *upstream, const char *repository,
+                   const char *tag, const struct tag_record *record);
+void index_delete_tag(struct index *index, const char *upstream, const char *repository,
+                      const char *tag);
+
+/* Under record->upstream, and as the last one learned for that repository name. */
+void index_put_holding(struct index *index, const char *repository, const struct digest *digest,
+                       const struct holding_record *record);
+
+/* Notes that a blob was used now. Lossy: dropped when many writes are waiting. */
+void index_touch(struct index *index, const struct digest *digest);
+
+/* Posts `mail` to `loop` when every write given before is committed. */
+void index_flush(struct index *index, struct loop *loop, struct mail *mail);
+
+/* Waits for the same. Sleeps: never on a serve loop. */
+void index_flush_wait(struct index *index);
+
+#endif

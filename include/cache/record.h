@@ -1,0 +1,59 @@
+#ifndef CACHE_RECORD_H
+#define CACHE_RECORD_H
+
+/*
+ * The values of the index, and their bytes. Pure; the decoders are fuzzed, since a disk may hand
+ * back anything. A record begins with its schema version; one of another version is not decoded.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/digest.h"
+#include "base/extents.h"
+
+enum { RECORD_MEDIA_TYPE_SIZE = 128, RECORD_UPSTREAM_SIZE = 256, RECORD_BOOT_ID_SIZE = 40 };
+
+/* A size that is not known yet. */
+#define RECORD_SIZE_UNKNOWN UINT64_MAX
+
+/* A blob or manifest of which bytes are on disk. */
+struct blob_record {
+    uint64_t size;     /* RECORD_SIZE_UNKNOWN only when partial */
+    bool complete;     /* whole, verified, under blobs/; else some of it is under partial/ */
+    bool synced;       /* partial: `present` outlives a power cut too */
+    int64_t last_used; /* seconds since the epoch */
+    char media_type[RECORD_MEDIA_TYPE_SIZE]; /* a manifest's, as the upstream sent it; else "" */
+    char boot_id[RECORD_BOOT_ID_SIZE];       /* partial: the boot in which it was written */
+    struct extents present;                  /* partial: what was written; owned */
+};
+
+/* Where a tag points. */
+struct tag_record {
+    struct digest digest;
+    uint64_t size;
+    char media_type[RECORD_MEDIA_TYPE_SIZE];
+    int64_t checked;   /* when the upstream was last asked, with whatever result; epoch seconds */
+    int64_t confirmed; /* when it last said that the tag points here */
+};
+
+/* That a repository holds a digest, learned from a manifest or from the upstream's answer. */
+struct holding_record {
+    uint64_t size;                       /* RECORD_SIZE_UNKNOWN when nobody said */
+    bool is_manifest;                    /* to be asked for under /manifests/ */
+    char upstream[RECORD_UPSTREAM_SIZE]; /* its name in the config */
+};
+
+void blob_record_release(struct blob_record *record);
+
+void blob_record_encode(const struct blob_record *record, struct buf *out);
+void tag_record_encode(const struct tag_record *record, struct buf *out);
+void holding_record_encode(const struct holding_record *record, struct buf *out);
+
+/* False, leaving the output alone, when the bytes are not such a record of this version. */
+bool blob_record_decode(struct view bytes, struct blob_record *ret_record);
+bool tag_record_decode(struct view bytes, struct tag_record *ret_record);
+bool holding_record_decode(struct view bytes, struct holding_record *ret_record);
+
+#endif

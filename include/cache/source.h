@@ -1,0 +1,44 @@
+#ifndef CACHE_SOURCE_H
+#define CACHE_SOURCE_H
+
+/*
+ * Where a blob's missing bytes come from: the requests that would bring a range, and what to do
+ * when one is refused. Today a source is a repository of an upstream registry; `fetch` does not
+ * look inside.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/extents.h"
+#include "cache/call.h"
+#include "cache/store.h"
+#include "wire/reference.h"
+
+struct source {
+    struct upstream *upstream; /* borrowed from the store */
+    char repository[REFERENCE_REPOSITORY_SIZE];
+    bool is_manifest;                   /* ask under /manifests/ */
+    unsigned char key[FLIGHT_KEY_SIZE]; /* says who and what: for absences and held_by */
+};
+
+/* Where `digest` is to be had from. Pure. */
+void source_init(struct source *source, struct upstream *upstream, const char *repository,
+                 bool is_manifest, const struct digest *digest);
+
+/* Starts the request for bytes from `range.start` to `range.end` (UINT64_MAX: the end). From byte 0
+ * to the end it is a plain GET. Thread: calls->loop. */
+struct call *source_call(const struct source *source, struct calls *calls,
+                         const struct digest *digest, struct extent range,
+                         const struct call_events *events, void *owner);
+
+/* The call's error, in terms of what was asked for: 404 becomes BLOB_UNKNOWN or MANIFEST_UNKNOWN.
+ */
+enum err source_err(const struct source *source, enum err err);
+
+/* Whether `err` is this source's own refusal, so that another source may still have the bytes. */
+bool source_is_refusal(enum err err);
+
+#endif

@@ -1,0 +1,53 @@
+#ifndef CACHE_STORE_H
+#define CACHE_STORE_H
+
+/*
+ * The cache directory, and what all loops share of the cache.
+ *
+ *   <cache>/format                   "entrepot 1": this folder is ours, and which layout it has
+ *   <cache>/lock                     held (flock) by the process that uses it
+ *   <cache>/index/                   LMDB
+ *   <cache>/partial/<alg>/<hex>      sparse file while filling
+ *   <cache>/blobs/<alg>/<ab>/<hex>   complete, verified; renamed here from partial/
+ *
+ * A name under blobs/ means whole and true, even if the index is lost: it is then listed again.
+ */
+
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "base/err.h"
+#include "cache/absence.h"
+#include "cache/blob.h"
+#include "cache/flight.h"
+#include "cache/index.h"
+#include "cache/upstream.h"
+
+struct store {
+    const struct config *config; /* borrowed */
+    int directory;               /* owned; all paths are relative to it */
+    int lock;                    /* owned */
+    struct index *index;         /* owned */
+    struct blobs blobs;
+    struct flights flights;
+    struct absences absences;
+    struct upstreams upstreams;
+    char boot_id[RECORD_BOOT_ID_SIZE]; /* of the running kernel; "" when it does not say */
+    _Atomic uint64_t used;             /* bytes of complete blobs */
+    _Atomic uint64_t reserved;         /* bytes that running fills will still write */
+};
+
+/*
+ * Makes or takes over the cache directory, refuses one that is not ours, of another layout, or in
+ * use
+ * (`ret_problem` says what to do), opens the index, or makes it anew from blobs/, and removes
+ * partial files that nothing is recorded about. Sleeps. Thread: main, before the loops run.
+ */
+enum err store_open(struct store *store, const struct config *config,
+                    struct buf *ret_problem) MUST_CHECK;
+
+/* Thread: main, after the loops have ended. */
+void store_close(struct store *store);
+
+#endif

@@ -1,0 +1,74 @@
+#ifndef CACHE_UPSTREAM_H
+#define CACHE_UPSTREAM_H
+
+/*
+ * What we know of an upstream registry at run time: whether it is worth asking now, and how it
+ * wants to be asked (its last challenge, tokens by scope). Thread: any, all functions.
+ *
+ * An upstream rests after it did not answer in time (upstream_rest), or as long as it told us to
+ * stay away (Retry-After): new work is then answered from the cache or refused at once, so that a
+ * dead upstream costs one timeout a window and not one a pull.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "wire/challenge.h"
+
+enum { UPSTREAM_TOKENS_MAX = 1024, UPSTREAM_RETRY_AFTER_MAX_S = 300 };
+
+struct upstream {
+    const struct config_upstream *config; /* borrowed */
+    unsigned index;                       /* in the config, and its UPSTREAM label */
+    pthread_mutex_t mutex;                /* guards what follows */
+    uint64_t rests_until_ms;              /* monotonic */
+    enum err rest_reason;
+    uint64_t well_ms;           /* when it last answered; 0: never */
+    struct challenge challenge; /* its last one; scheme NONE: none yet, ask without */
+    struct list tokens;         /* newest use first */
+    unsigned token_count;
+};
+
+struct upstreams {
+    struct upstream *list; /* owned; in the config's order */
+    size_t count;
+};
+
+void upstreams_init(struct upstreams *upstreams, const struct config *config);
+void upstreams_release(struct upstreams *upstreams);
+
+/* OK, or why it is not to be asked now; `ret_retry_after` gets the seconds left. */
+enum err upstream_is_resting(struct upstream *upstream, uint64_t *ret_retry_after);
+
+/* It answered: what it said does not matter. */
+void upstream_was_well(struct upstream *upstream);
+
+/* Whether it answered within the last `ms`. */
+bool upstream_well_within(struct upstream *upstream, uint64_t ms);
+
+/* It did not answer: leave it alone for that long. */
+void upstream_rest(struct upstream *upstream, enum err reason, uint64_t for_ms);
+
+/* Its challenge, to be met beforehand the next time. */
+void upstream_set_challenge(struct upstream *upstream, const struct challenge *challenge);
+struct challenge upstream_challenge(struct upstream *upstream);
+
+/* Appends the token for `scope` to `out`. False: there is none that is still good. `ret_is_due`:
+ * it will not be good much longer. */
+bool upstream_token(struct upstream *upstream, const char *scope, struct buf *out,
+                    bool *ret_is_due);
+void upstream_set_token(struct upstream *upstream, const char *scope, const char *token,
+                        uint64_t life_s);
+
+/* Forgets a token that was refused, if it is still that one. */
+void upstream_drop_token(struct upstream *upstream, const char *scope, const char *token);
+
+/* Appends "Basic <base64 of user:password>"; false when there are no credentials. */
+bool upstream_basic(const struct upstream *upstream, struct buf *out);
+
+#endif

@@ -1,0 +1,45 @@
+#include "cache/absence.h"
+
+#include <string.h>
+
+#include "io/loop.h"
+
+void absences_init(struct absences *absences)
+{
+    memset(absences->slots, 0, sizeof(absences->slots));
+    pthread_mutex_init(&absences->mutex, NULL);
+}
+
+void absences_release(struct absences *absences)
+{
+    pthread_mutex_destroy(&absences->mutex);
+}
+
+static struct absence *slot_of(struct absences *absences, const unsigned char *key)
+{
+    return &absences->slots[((size_t)key[1] << 8 | key[2]) % ABSENCE_SLOTS];
+}
+
+void absence_note(struct absences *absences, const unsigned char key[FLIGHT_KEY_SIZE], enum err err,
+                  uint64_t for_ms)
+{
+    struct absence *slot = slot_of(absences, key);
+
+    pthread_mutex_lock(&absences->mutex);
+    memcpy(slot->key, key, FLIGHT_KEY_SIZE);
+    slot->until_ms = clock_monotonic_us() / 1000 + for_ms;
+    slot->err = err;
+    pthread_mutex_unlock(&absences->mutex);
+}
+
+enum err absence_find(struct absences *absences, const unsigned char key[FLIGHT_KEY_SIZE])
+{
+    struct absence *slot = slot_of(absences, key);
+
+    pthread_mutex_lock(&absences->mutex);
+    bool found = slot->until_ms > clock_monotonic_us() / 1000 &&
+                 memcmp(slot->key, key, FLIGHT_KEY_SIZE) == 0;
+    enum err err = found ? slot->err : OK;
+    pthread_mutex_unlock(&absences->mutex);
+    return err;
+}

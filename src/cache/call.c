@@ -1,0 +1,382 @@
+#include "cache/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/check.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "wire/http.h"
+
+enum { REDIRECTS_MAX = 5, ERROR_BODY_MAX = 65536, LIMITED_PAUSE_S = 2 };
+
+struct call {
+    struct calls *calls;
+    struct upstream *upstream;
+    const struct call_events *events;
+    void *owner;
+    struct call_request request; /* its texts are ours */
+    char *scope;                 /* owned */
+    char *origin;                /* owned; the URL before redirects */
+    char *url;                   /* owned; the URL asked now */
+    char *location;              /* owned; where a redirect leads, until its answer has ended */
+    char *token;                 /* owned; the one last sent, or NULL */
+    struct transfer *transfer;   /* REQUEST */
+    struct flight_caller caller; /* TOKEN */
+    struct challenge challenge;  /* of the last 401 */
+    int status;
+    uint64_t retry_after;
+    uint64_t dropped; /* bytes of an error's body */
+    unsigned redirects;
+    bool met_challenge; /* after a 401; the next 401 is final */
+    bool restarted;     /* after a redirect target's 403 */
+    bool accepted;      /* on_head was called */
+};
+
+static void ask(struct call *call);
+
+/* ---- the end -----------------------------------------------------------------------------------
+ */
+
+static void call_free(struct call *call)
+{
+    free((char *)call->request.repository);
+    free((char *)call->request.path);
+    free((char *)call->request.query);
+    free(call->scope);
+    free(call->origin);
+    free(call->url);
+    free(call->location);
+    free(call->token);
+    free(call);
+}
+
+static void end(struct call *call, enum err err)
+{
+    struct log_line line;
+
+    if (err != OK && log_begin(&line, CONFIG_LOG_DEBUG, "upstream")) {
+        log_text(&line, "url", view_of(call->origin));
+        log_text(&line, "error", view_of(err_label(err)));
+        log_number(&line, "status", (uint64_t)call->status);
+        log_end(&line);
+    }
+    call->events->on_end(call, err);
+    call_free(call);
+}
+
+void call_cancel(struct call *call)
+{
+    if (call == NULL)
+        return;
+    transfer_cancel(call->transfer);
+    flight_leave(&call->calls->store->flights, &call->caller);
+    call_free(call);
+}
+
+/* ---- redirects and challenges ------------------------------------------------------------------
+ */
+
+/* Scheme, host and port of a URL, as curl reads them: credentials go nowhere else. */
+static bool same_authority(const char *a, const char *b)
+{
+    const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
+    const char *const urls[] = {a, b};
+    CURLU *handles[2] = {curl_url(), curl_url()};
+    bool same = true;
+
+    for (size_t i = 0; i < 2; i++)
+        same = same && curl_url_set(handles[i], CURLUPART_URL, urls[i], 0) == CURLUE_OK;
+    for (size_t p = 0; p < 3 && same; p++) {
+        char *texts[2] = {NULL, NULL};
+        for (size_t i = 0; i < 2; i++)
+            same = same &&
+                   curl_url_get(handles[i], parts[p], &texts[i], CURLU_DEFAULT_PORT) == CURLUE_OK;
+        same = same && strcasecmp(texts[0], texts[1]) == 0;
+        curl_free(texts[0]);
+        curl_free(texts[1]);
+    }
+    curl_url_cleanup(handles[0]);
+    curl_url_cleanup(handles[1]);
+    return same;
+}
+
+/* Resolves a Location against the URL that gave it; NULL when it makes no sense. */
+static char *resolve(const char *base, struct view location)
+{
+    char *text = view_dup(location), *url = NULL, *copy = NULL;
+    CURLU *handle = curl_url();
+
+    if (curl_url_set(handle, CURLUPART_URL, base, 0) == CURLUE_OK &&
+        curl_url_set(handle, CURLUPART_URL, text, 0) == CURLUE_OK &&
+        curl_url_get(handle, CURLUPART_URL, &url, 0) == CURLUE_OK &&
+        (strncmp(url, "https://", 8) == 0 || strncmp(url, "http://", 7) == 0))
+        copy = check_strdup(url);
+    curl_free(url);
+    curl_url_cleanup(handle);
+    free(text);
+    return copy;
+}
+
+static void on_token(struct mail *mail)
+{
+    struct call *call = container_of(mail, struct call, caller.mail);
+
+    call->retry_after = call->caller.answer.retry_after;
+    if (call->caller.answer.err != OK)
+        end(call, call->caller.answer.err);
+    else
+        ask(call);
+}
+
+/* After a 401: gets what its challenge asks for. False: we have nothing that it could accept. */
+static bool meet(struct call *call)
+{
+    upstream_set_challenge(call->upstream, &call->challenge);
+    if (call->challenge.scheme == CHALLENGE_NONE ||
+        (call->challenge.scheme == CHALLENGE_BASIC && call->upstream->config->username == NULL))
+        return false;
+    if (call->token != NULL)
+        upstream_drop_token(call->upstream, call->scope, call->token);
+    ask(call);
+    return true;
+}
+
+/* ---- one transfer ------------------------------------------------------------------------------
+ */
+
+static bool is_redirect(int status)
+{
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+static enum err on_head(struct transfer *transfer, int status)
+{
+    struct call *call = transfer_owner(transfer);
+
+    call->status = status;
+    upstream_was_well(call->upstream);
+    if (status == 200 || status == 206) {
+        call->accepted = true;
+        return call->events->on_head(call, status);
+    }
+    if (is_redirect(status)) {
+        free(call->location);
+        call->location = resolve(call->url, transfer_field(transfer, "Location"));
+    }
+    if (status == 401)
+        challenge_parse(transfer_field(transfer, "WWW-Authenticate"), &call->challenge);
+    if (status == 429 || status == 503)
+        call->retry_after = http_retry_after(transfer_field(transfer, "Retry-After"),
+                                             clock_wall_s(), status == 429 ? LIMITED_PAUSE_S : 0);
+    return OK;
+}
+
+static enum err on_body(struct transfer *transfer, const void *data, size_t length)
+{
+    struct call *call = transfer_owner(transfer);
+
+    if (call->accepted)
+        return call->events->on_body(call, data, length);
+    /* An error's or a redirect's body is read, so that the connection can be used again. */
+    call->dropped += length;
+    return call->dropped > ERROR_BODY_MAX ? ERR_UPSTREAM_NONSENSE : OK;
+}
+
+static enum err err_of_status(const struct call *call)
+{
+    switch (call->status) {
+    case 401:
+    case 403:
+        return ERR_UPSTREAM_REFUSED;
+    case 404:
+    case 410:
+        return ERR_NAME_UNKNOWN;
+    case 429:
+        return ERR_UPSTREAM_LIMITED;
+    case 503:
+        return call->retry_after > 0 ? ERR_UPSTREAM_LIMITED : ERR_UPSTREAM_FAILED;
+    case 408:
+    case 504:
+        return ERR_UPSTREAM_FAILED;
+    default:
+        return call->status >= 500 ? ERR_UPSTREAM_FAILED : ERR_UPSTREAM_NONSENSE;
+    }
+}
+
+/* A whole answer that was not a 2xx: go on, or end. */
+static void answered(struct call *call)
+{
+    if (is_redirect(call->status) && call->location != NULL && ++call->redirects <= REDIRECTS_MAX) {
+        free(call->url);
+        call->url = call->location;
+        call->location = NULL;
+        ask(call);
+        return;
+    }
+    bool elsewhere = !same_authority(call->url, call->origin);
+    if (call->status == 401 && !elsewhere && !call->met_challenge) {
+        call->met_challenge = true;
+        if (meet(call))
+            return;
+    }
+    /* A signed URL that has expired: the upstream makes a fresh one. */
+    if ((call->status == 401 || call->status == 403) && elsewhere && !call->restarted) {
+        call->restarted = true;
+        free(call->url);
+        call->url = check_strdup(call->origin);
+        ask(call);
+        return;
+    }
+    end(call, err_of_status(call));
+}
+
+static void on_end(struct transfer *transfer, enum err err)
+{
+    struct call *call = transfer_owner(transfer);
+
+    call->transfer = NULL;
+    if (err == ERR_UPSTREAM_UNREACHABLE || err == ERR_UPSTREAM_TLS)
+        log_message(CONFIG_LOG_WARN, "upstream", "%s: %s", call->url, transfer_problem(transfer));
+    /* A broken error body is still an error answer. */
+    if (call->accepted || call->status == 0 || (err != OK && err != ERR_UPSTREAM_BROKEN))
+        end(call, err);
+    else
+        answered(call);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------
+ */
+
+/* M6: the full list, so that no client's narrow one decides what is cached under a tag. */
+static const char accept_manifests[] =
+    "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.v1+prettyjws, */*";
+
+static void transmit(struct call *call, const char *authorization)
+{
+    static const struct transfer_events events = {on_head, on_body, on_end};
+    const struct call_request *request = &call->request;
+    const char *headers[5] = {"Accept-Encoding: identity"}; /* B2 */
+    struct buf range = {0};
+    size_t count = 1;
+
+    if (request->wants_manifest)
+        headers[count++] = accept_manifests;
+    if (authorization != NULL)
+        headers[count++] = authorization;
+    if (request->wants_range) {
+        buf_printf(&range, "Range: bytes=%llu-", (unsigned long long)request->range_start);
+        if (request->range_end != UINT64_MAX)
+            buf_printf(&range, "%llu", (unsigned long long)(request->range_end - 1));
+        headers[count++] = range.data;
+    }
+    call->status = 0;
+    call->retry_after = 0;
+    call->transfer =
+        transfer_start(&call->calls->transfers,
+                       &(struct transfer_request){.method = request->method,
+                                                  .url = call->url,
+                                                  .headers = headers,
+                                                  .ca_file = call->upstream->config->ca_file,
+                                                  .upstream = call->upstream->index},
+                       &events, call);
+    buf_release(&range);
+}
+
+static void ask_with_token(struct call *call, const struct challenge *challenge)
+{
+    struct buf header = {0};
+    bool due = false;
+
+    buf_append_text(&header, "Authorization: Bearer ");
+    size_t prefix = header.length;
+    if (!upstream_token(call->upstream, call->scope, &header, &due)) {
+        buf_release(&header);
+        token_get(call->calls, call->upstream, challenge, call->scope, &call->caller);
+        return;
+    }
+    if (due)
+        token_get(call->calls, call->upstream, challenge, call->scope, NULL);
+    free(call->token);
+    call->token = check_strdup(header.data + prefix);
+    transmit(call, header.data);
+    buf_release(&header);
+}
+
+static void ask(struct call *call)
+{
+    struct challenge challenge = upstream_challenge(call->upstream);
+    struct buf header = {0};
+
+    if (!same_authority(call->url, call->origin)) {
+        transmit(call, NULL); /* somebody else's host: no credentials */
+        return;
+    }
+    switch (challenge.scheme) {
+    case CHALLENGE_NONE:
+        transmit(call, NULL);
+        return;
+    case CHALLENGE_BASIC:
+        buf_append_text(&header, "Authorization: ");
+        transmit(call, upstream_basic(call->upstream, &header) ? header.data : NULL);
+        buf_release(&header);
+        return;
+    case CHALLENGE_BEARER:
+        ask_with_token(call, &challenge);
+        return;
+    }
+}
+
+struct call *call_start(struct calls *calls, const struct call_request *request,
+                        const struct call_events *events, void *owner)
+{
+    struct call *call = check_calloc(1, sizeof(*call));
+    struct buf text = {0};
+
+    loop_check_thread(calls->loop);
+    call->calls = calls;
+    call->upstream = request->upstream;
+    call->events = events;
+    call->owner = owner;
+    call->request = *request;
+    call->request.repository = check_strdup(request->repository);
+    call->request.path = check_strdup(request->path);
+    call->request.query = request->query == NULL ? NULL : check_strdup(request->query);
+    call->caller.loop = calls->loop;
+    call->caller.mail.deliver = on_token;
+    buf_printf(&text, "repository:%s:pull", request->repository);
+    call->scope = text.data;
+    text = (struct buf){0};
+    buf_printf(&text, "%s/v2/%s/%s", request->upstream->config->url, request->repository,
+               request->path);
+    if (request->query != NULL && request->query[0] != '\0')
+        buf_printf(&text, "?%s", request->query);
+    call->origin = text.data;
+    call->url = check_strdup(call->origin);
+    ask(call);
+    return call;
+}
+
+void *call_owner(const struct call *call)
+{
+    return call->owner;
+}
+
+int call_status(const struct call *call)
+{
+    return call->status;
+}
+
+uint64_t call_retry_after(const struct call *call)
+{
+    return call->retry_after;
+}
+
+struct view call_field(struct call *call, const char *name)
+{
+    return transfer_field(call->transfer, name);
+}

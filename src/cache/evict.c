@@ -1,0 +1,148 @@
+#include "cache/evict.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/stats.h"
+
+/* A pass makes room below the budget, so that not every blob that comes starts one: 5 %. */
+static uint64_t low_water(const struct store *store)
+{
+    return store->config->cache_size / 100 * 95;
+}
+
+struct victim {
+    struct digest digest;
+    uint64_t size;
+    int64_t last_used;
+};
+
+struct victims {
+    struct victim *list; /* owned */
+    size_t count, capacity;
+};
+
+enum err evict_reserve(struct store *store, uint64_t bytes)
+{
+    if (bytes > store->config->cache_size) {
+        log_message(CONFIG_LOG_ERROR, "evict",
+                    "a blob of %llu bytes is larger than the whole cache (cache_size: %llu bytes)",
+                    (unsigned long long)bytes, (unsigned long long)store->config->cache_size);
+        return ERR_OVER_BUDGET;
+    }
+    store->reserved += bytes;
+    return OK;
+}
+
+void evict_unreserve(struct store *store, uint64_t bytes)
+{
+    store->reserved -= bytes;
+}
+
+bool evict_is_due(const struct store *store)
+{
+    return store->used + store->reserved > store->config->cache_size;
+}
+
+static bool collect(void *argument, const struct digest *digest, const struct blob_record *record)
+{
+    struct victims *victims = argument;
+
+    if (!record->complete)
+        return true;
+    if (victims->count == victims->capacity) {
+        victims->capacity = victims->capacity == 0 ? 1024 : 2 * victims->capacity;
+        victims->list = check_realloc(victims->list, victims->capacity * sizeof(*victims->list));
+    }
+    victims->list[victims->count++] = (struct victim){*digest, record->size, record->last_used};
+    return true;
+}
+
+static int by_last_use(const void *a, const void *b)
+{
+    const struct victim *left = a, *right = b;
+
+    return (left->last_used > right->last_used) - (left->last_used < right->last_used);
+}
+
+/* False: somebody uses it. */
+static bool remove_blob(struct store *store, const struct victim *victim)
+{
+    struct extents nothing = {0};
+    char path[BLOB_PATH_SIZE];
+
+    struct blob *claim = blobs_claim(&store->blobs, &victim->digest);
+    if (claim == NULL)
+        return false;
+    index_delete_blob(store->index, &victim->digest);
+    index_flush_wait(store->index);
+    blob_path_complete(&victim->digest, path);
+    (void)unlinkat(store->directory, path, 0);
+    blob_opened_partial(claim, -1, BLOB_SIZE_UNKNOWN, &nothing);
+    blob_unref(claim);
+    store->used -= victim->size;
+    store->blobs.eviction_epoch++;
+    stats_subtract(STAT_CACHED_BLOBS, AT_ALL, 1);
+    stats_subtract(STAT_CACHED_BYTES, AT_ALL, victim->size);
+    stats_add(STAT_EVICTED_BLOBS, AT_ALL, 1);
+    stats_add(STAT_EVICTED_BYTES, AT_ALL, victim->size);
+    return true;
+}
+
+static void on_work(struct disk_job *job)
+{
+    struct evictor *evictor = container_of(job, struct evictor, job);
+    struct store *store = evictor->store;
+    struct victims victims = {0};
+    uint64_t removed = 0, bytes = 0;
+
+    index_flush_wait(store->index); /* touches that are on their way count */
+    index_each_blob(store->index, collect, &victims);
+    qsort(victims.list, victims.count, sizeof(*victims.list), by_last_use);
+    for (size_t i = 0; i < victims.count; i++) {
+        if (store->used + store->reserved <= low_water(store))
+            break;
+        if (remove_blob(store, &victims.list[i])) {
+            removed++;
+            bytes += victims.list[i].size;
+        }
+    }
+    free(victims.list);
+    log_message(CONFIG_LOG_INFO, "evict", "removed %llu blobs, %llu bytes",
+                (unsigned long long)removed, (unsigned long long)bytes);
+}
+
+static void on_done(struct disk_job *job)
+{
+    struct evictor *evictor = container_of(job, struct evictor, job);
+
+    evictor->running = false;
+    if (evictor->on_stopped != NULL)
+        evictor->on_stopped(evictor);
+}
+
+void evictor_init(struct evictor *evictor, struct store *store, struct loop *loop)
+{
+    *evictor =
+        (struct evictor){.store = store, .loop = loop, .job = {.work = on_work, .done = on_done}};
+}
+
+void evict_run(struct evictor *evictor)
+{
+    loop_check_thread(evictor->loop);
+    if (evictor->running || evictor->on_stopped != NULL || !evict_is_due(evictor->store))
+        return;
+    evictor->running = true;
+    disk_run(&evictor->job, evictor->loop);
+}
+
+void evictor_stop(struct evictor *evictor, void (*on_stopped)(struct evictor *evictor))
+{
+    loop_check_thread(evictor->loop);
+    evictor->on_stopped = on_stopped;
+    if (!evictor->running)
+        on_stopped(evictor);
+}

@@ -1,0 +1,567 @@
+/*
+ * Three LMDB tables and `meta`. Readers keep one transaction a thread, renewed for the length of
+ * one function. Writers queue; run() takes the whole queue, applies it in one transaction, commits,
+ * and tells those who asked.
+ */
+#include "cache/index.h"
+
+#include <errno.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/stats.h"
+
+enum { KEY_MAX = 1 + DIGEST_BYTES_MAX, READERS_MAX = 2048, TOUCHES_MAX = 4096 };
+
+static const size_t map_size = (size_t)16 << 30; /* address space only; it cannot grow later */
+static const char schema[] = "1";
+
+enum table { BLOBS, TAGS, HOLDINGS, META, TABLES };
+static const char *const table_names[TABLES] = {"blobs", "tags", "holdings", "meta"};
+
+struct key {
+    size_t length;
+    unsigned char bytes[KEY_MAX];
+};
+
+enum action { PUT, DELETE, TOUCH, FLUSH };
+
+struct write {
+    struct list node;
+    enum action action;
+    enum table table;
+    struct key key;
+    struct buf value;  /* PUT; owned */
+    struct loop *loop; /* FLUSH: who is told by `mail`, or NULL and then `done` is posted */
+    struct mail *mail;
+    sem_t *done;
+};
+
+struct index {
+    MDB_env *env;
+    MDB_dbi tables[TABLES];
+    pthread_key_t reader; /* this thread's struct reader */
+    pthread_t thread;
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t filled;
+    struct list queue;
+    struct list readers;
+    unsigned touches; /* in the queue */
+    bool stopping;
+};
+
+struct reader {
+    struct list node;
+    MDB_txn *txn;
+};
+
+/* ---- keys --------------------------------------------------------------------------------------
+ */
+
+static struct key digest_key(const struct digest *digest)
+{
+    struct key key = {.length = 1 + digest_length(digest)};
+
+    key.bytes[0] = (unsigned char)digest->algorithm;
+    memcpy(key.bytes + 1, digest->bytes, digest_length(digest));
+    return key;
+}
+
+static struct key name_key(const char *upstream, const char *repository, const char *name)
+{
+    const char *const parts[] = {upstream, repository, name};
+    struct key key = {.length = 32};
+    struct digest digest;
+    struct hasher hasher;
+
+    hasher_init(&hasher, DIGEST_SHA256);
+    for (size_t i = 0; i < 3; i++)
+        hasher_update(&hasher, parts[i], strlen(parts[i]) + 1);
+    hasher_finish(&hasher, &digest);
+    hasher_release(&hasher);
+    memcpy(key.bytes, digest.bytes, key.length);
+    return key;
+}
+
+static struct key holding_key(const char *upstream, const char *repository,
+                              const struct digest *digest)
+{
+    char text[DIGEST_TEXT_SIZE];
+
+    return name_key(upstream, repository, digest_print(digest, text));
+}
+
+static MDB_val val_of(const struct key *key)
+{
+    return (MDB_val){key->length, (void *)key->bytes};
+}
+
+/* ---- reading -----------------------------------------------------------------------------------
+ */
+
+static MDB_txn *begin_read(struct index *index)
+{
+    struct reader *reader = pthread_getspecific(index->reader);
+
+    if (reader != NULL) {
+        CHECK(mdb_txn_renew(reader->txn) == 0);
+        return reader->txn;
+    }
+    reader = check_calloc(1, sizeof(*reader));
+    CHECK(mdb_txn_begin(index->env, NULL, MDB_RDONLY, &reader->txn) == 0);
+    pthread_mutex_lock(&index->mutex);
+    list_append(&index->readers, &reader->node);
+    pthread_mutex_unlock(&index->mutex);
+    pthread_setspecific(index->reader, reader);
+    return reader->txn;
+}
+
+/* Decodes the record of that key with `decode` while the transaction lives. */
+static bool get(struct index *index, enum table table, const struct key *key,
+                bool (*decode)(struct view bytes, void *ret_record), void *ret_record)
+{
+    MDB_txn *txn = begin_read(index);
+    MDB_val at = val_of(key), value;
+
+    bool found = mdb_get(txn, index->tables[table], &at, &value) == 0 &&
+                 decode((struct view){value.mv_data, value.mv_size}, ret_record);
+    mdb_txn_reset(txn);
+    return found;
+}
+
+static bool decode_blob(struct view bytes, void *ret_record)
+{
+    return blob_record_decode(bytes, ret_record);
+}
+
+static bool decode_tag(struct view bytes, void *ret_record)
+{
+    return tag_record_decode(bytes, ret_record);
+}
+
+static bool decode_holding(struct view bytes, void *ret_record)
+{
+    return holding_record_decode(bytes, ret_record);
+}
+
+bool index_get_blob(struct index *index, const struct digest *digest,
+                    struct blob_record *ret_record)
+{
+    struct key key = digest_key(digest);
+
+    return get(index, BLOBS, &key, decode_blob, ret_record);
+}
+
+bool index_get_tag(struct index *index, const char *upstream, const char *repository,
+                   const char *tag, struct tag_record *ret_record)
+{
+    struct key key = name_key(upstream, repository, tag);
+
+    return get(index, TAGS, &key, decode_tag, ret_record);
+}
+
+bool index_get_holding(struct index *index, const char *upstream, const char *repository,
+                       const struct digest *digest, struct holding_record *ret_record)
+{
+    struct key key = holding_key(upstream, repository, digest);
+
+    return get(index, HOLDINGS, &key, decode_holding, ret_record);
+}
+
+static bool digest_of_key(const MDB_val *key, struct digest *ret_digest)
+{
+    const unsigned char *bytes = key->mv_data;
+    struct digest digest = {0};
+
+    if (key->mv_size < 1 || bytes[0] > DIGEST_SHA512)
+        return false;
+    digest.algorithm = (enum digest_algorithm)bytes[0];
+    if (key->mv_size != 1 + digest_length(&digest))
+        return false;
+    memcpy(digest.bytes, bytes + 1, digest_length(&digest));
+    *ret_digest = digest;
+    return true;
+}
+
+void index_each_blob(struct index *index,
+                     bool (*visit)(void *argument, const struct digest *digest,
+                                   const struct blob_record *record),
+                     void *argument)
+{
+    MDB_txn *txn = begin_read(index);
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    bool more = true;
+
+    CHECK(mdb_cursor_open(txn, index->tables[BLOBS], &cursor) == 0);
+    while (more && mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+        struct digest digest;
+        struct blob_record record;
+        if (!digest_of_key(&key, &digest) ||
+            !blob_record_decode((struct view){value.mv_data, value.mv_size}, &record))
+            continue;
+        more = visit(argument, &digest, &record);
+        blob_record_release(&record);
+    }
+    mdb_cursor_close(cursor);
+    mdb_txn_reset(txn);
+}
+
+/* ---- the writer --------------------------------------------------------------------------------
+ */
+
+static int touch(struct index *index, MDB_txn *txn, const struct write *write)
+{
+    MDB_val key = val_of(&write->key), value;
+    struct blob_record record;
+    struct buf bytes = {0};
+
+    if (mdb_get(txn, index->tables[BLOBS], &key, &value) != 0 ||
+        !blob_record_decode((struct view){value.mv_data, value.mv_size}, &record))
+        return 0;
+    record.last_used = (int64_t)time(NULL);
+    blob_record_encode(&record, &bytes);
+    value = (MDB_val){bytes.length, bytes.data};
+    int code = mdb_put(txn, index->tables[BLOBS], &key, &value, 0);
+    buf_release(&bytes);
+    blob_record_release(&record);
+    return code;
+}
+
+static int apply(struct index *index, MDB_txn *txn, const struct write *write)
+{
+    MDB_val key = val_of(&write->key);
+    MDB_val value = {write->value.length, write->value.data};
+    int code = 0;
+
+    switch (write->action) {
+    case PUT:
+        return mdb_put(txn, index->tables[write->table], &key, &value, 0);
+    case DELETE:
+        code = mdb_del(txn, index->tables[write->table], &key, NULL);
+        return code == MDB_NOTFOUND ? 0 : code;
+    case TOUCH:
+        return touch(index, txn, write);
+    case FLUSH:
+        return 0;
+    }
+    return 0;
+}
+
+/* One transaction for the whole batch. What cannot be written is lost, and said in the log: the
+ * cache then fetches again what it does not know that it has. */
+static void commit(struct index *index, struct list *batch)
+{
+    MDB_txn *txn = NULL;
+    int code = mdb_txn_begin(index->env, NULL, 0, &txn);
+
+    for (struct list *node = batch->next; code == 0 && node != batch; node = node->next)
+        code = apply(index, txn, container_of(node, struct write, node));
+    if (code == 0)
+        code = mdb_txn_commit(txn);
+    else if (txn != NULL)
+        mdb_txn_abort(txn);
+    if (code != 0)
+        log_message(CONFIG_LOG_ERROR, "index", "a write to the index failed: %s",
+                    mdb_strerror(code));
+    stats_add(STAT_INDEX_COMMITS, AT_ALL, 1);
+}
+
+static void finish(struct write *write)
+{
+    if (write->mail != NULL)
+        loop_post(write->loop, write->mail);
+    if (write->done != NULL)
+        sem_post(write->done);
+    buf_release(&write->value);
+    free(write);
+}
+
+static void take_queue(struct index *index, struct list *batch)
+{
+    while (!list_is_empty(&index->queue)) {
+        struct list *node = index->queue.next;
+        list_unlink(node);
+        list_append(batch, node);
+    }
+    index->touches = 0;
+}
+
+static void *run(void *argument)
+{
+    struct index *index = argument;
+    struct list batch;
+
+    pthread_setname_np(pthread_self(), "writer");
+    list_init(&batch);
+    pthread_mutex_lock(&index->mutex);
+    while (!index->stopping || !list_is_empty(&index->queue)) {
+        if (list_is_empty(&index->queue)) {
+            pthread_cond_wait(&index->filled, &index->mutex);
+            continue;
+        }
+        take_queue(index, &batch);
+        pthread_mutex_unlock(&index->mutex);
+        commit(index, &batch);
+        while (!list_is_empty(&batch)) {
+            struct write *write = container_of(batch.next, struct write, node);
+            list_unlink(&write->node);
+            finish(write);
+        }
+        pthread_mutex_lock(&index->mutex);
+    }
+    pthread_mutex_unlock(&index->mutex);
+    return NULL;
+}
+
+static void queue(struct index *index, struct write *write)
+{
+    pthread_mutex_lock(&index->mutex);
+    list_append(&index->queue, &write->node);
+    pthread_cond_signal(&index->filled);
+    pthread_mutex_unlock(&index->mutex);
+}
+
+static struct write *write_new(enum action action, enum table table, struct key key)
+{
+    struct write *write = check_calloc(1, sizeof(*write));
+
+    write->action = action;
+    write->table = table;
+    write->key = key;
+    return write;
+}
+
+void index_put_blob(struct index *index, const struct digest *digest,
+                    const struct blob_record *record)
+{
+    struct write *write = write_new(PUT, BLOBS, digest_key(digest));
+
+    blob_record_encode(record, &write->value);
+    queue(index, write);
+}
+
+void index_delete_blob(struct index *index, const struct digest *digest)
+{
+    queue(index, write_new(DELETE, BLOBS, digest_key(digest)));
+}
+
+void index_put_tag(struct index *index, const char *upstream, const char *repository,
+                   const char *tag, const struct tag_record *record)
+{
+    struct write *write = write_new(PUT, TAGS, name_key(upstream, repository, tag));
+
+    tag_record_encode(record, &write->value);
+    queue(index, write);
+}
+
+void index_delete_tag(struct index *index, const char *upstream, const char *repository,
+                      const char *tag)
+{
+    queue(index, write_new(DELETE, TAGS, name_key(upstream, repository, tag)));
+}
+
+void index_put_holding(struct index *index, const char *repository, const struct digest *digest,
+                       const struct holding_record *record)
+{
+    const char *const upstreams[] = {record->upstream, ""};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct write *write =
+            write_new(PUT, HOLDINGS, holding_key(upstreams[i], repository, digest));
+        holding_record_encode(record, &write->value);
+        queue(index, write);
+    }
+}
+
+void index_touch(struct index *index, const struct digest *digest)
+{
+    struct write *write = write_new(TOUCH, BLOBS, digest_key(digest));
+
+    pthread_mutex_lock(&index->mutex);
+    bool taken = index->touches < TOUCHES_MAX;
+    if (taken) {
+        index->touches++;
+        list_append(&index->queue, &write->node);
+        pthread_cond_signal(&index->filled);
+    }
+    pthread_mutex_unlock(&index->mutex);
+    if (!taken)
+        free(write);
+}
+
+void index_flush(struct index *index, struct loop *loop, struct mail *mail)
+{
+    struct write *write = write_new(FLUSH, META, (struct key){0});
+
+    write->loop = loop;
+    write->mail = mail;
+    queue(index, write);
+}
+
+void index_flush_wait(struct index *index)
+{
+    struct write *write = write_new(FLUSH, META, (struct key){0});
+    sem_t done;
+
+    CHECK(sem_init(&done, 0, 0) == 0);
+    write->done = &done;
+    queue(index, write);
+    while (sem_wait(&done) != 0)
+        CHECK(errno == EINTR);
+    sem_destroy(&done);
+}
+
+/* ---- opening -----------------------------------------------------------------------------------
+ */
+
+/* A data file that is shorter than its pages would kill us with SIGBUS later. */
+static bool is_truncated(MDB_env *env, const char *path)
+{
+    MDB_envinfo info;
+    MDB_stat pages;
+    struct stat file;
+    char data[4200];
+
+    (void)snprintf(data, sizeof(data), "%s/data.mdb", path);
+    if (stat(data, &file) != 0 || mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &pages) != 0)
+        return true;
+    return (uint64_t)file.st_size < ((uint64_t)info.me_last_pgno + 1) * pages.ms_psize;
+}
+
+/* Opens environment and tables. LMDB's code, or MDB_CORRUPTED. */
+static int open_env(struct index *index, const char *path)
+{
+    MDB_txn *txn = NULL;
+
+    CHECK(mdb_env_create(&index->env) == 0);
+    mdb_env_set_mapsize(index->env, map_size);
+    mdb_env_set_maxdbs(index->env, TABLES);
+    mdb_env_set_maxreaders(index->env, READERS_MAX);
+    int code = mdb_env_open(index->env, path, MDB_NOTLS | MDB_NOMETASYNC, 0644);
+    if (code == 0 && is_truncated(index->env, path))
+        code = MDB_CORRUPTED;
+    if (code == 0)
+        code = mdb_txn_begin(index->env, NULL, 0, &txn);
+    for (size_t t = 0; code == 0 && t < TABLES; t++)
+        code = mdb_dbi_open(txn, table_names[t], MDB_CREATE, &index->tables[t]);
+    if (code == 0)
+        return mdb_txn_commit(txn);
+    if (txn != NULL)
+        mdb_txn_abort(txn);
+    mdb_env_close(index->env);
+    index->env = NULL;
+    return code;
+}
+
+static bool is_damage(int code)
+{
+    return code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_VERSION_MISMATCH ||
+           code == MDB_PAGE_NOTFOUND || code == MDB_PANIC || code == EINVAL;
+}
+
+/* Reads the schema version, or writes ours into a new index. */
+static enum err check_schema(struct index *index, const char *path, bool *ret_is_new,
+                             struct buf *ret_problem)
+{
+    MDB_val key = {sizeof("schema") - 1, (void *)"schema"}, value;
+    MDB_txn *txn;
+    enum err err = OK;
+
+    CHECK(mdb_txn_begin(index->env, NULL, 0, &txn) == 0);
+    *ret_is_new = mdb_get(txn, index->tables[META], &key, &value) == MDB_NOTFOUND;
+    if (*ret_is_new) {
+        value = (MDB_val){sizeof(schema) - 1, (void *)schema};
+        CHECK(mdb_put(txn, index->tables[META], &key, &value, 0) == 0);
+    } else if (!view_equal((struct view){value.mv_data, value.mv_size}, view_of(schema))) {
+        buf_printf(ret_problem,
+                   "%s has schema %.*s and this Entrepot reads schema %s; run the Entrepot that "
+                   "wrote it, or remove that folder: the index is then made anew from blobs/",
+                   path, (int)(value.mv_size < 20 ? value.mv_size : 20), (char *)value.mv_data,
+                   schema);
+        err = ERR_CONFIG;
+    }
+    if (mdb_txn_commit(txn) != 0 && err == OK) {
+        buf_printf(ret_problem, "%s cannot be written", path);
+        err = ERR_DISK_FAILED;
+    }
+    return err;
+}
+
+static enum err open_or_replace(struct index *index, const char *path, struct buf *ret_problem)
+{
+    char aside[4200];
+
+    if (mkdir(path, 0755) != 0 && errno != EEXIST) {
+        buf_printf(ret_problem, "%s cannot be made: %s", path, strerror(errno));
+        return ERR_DISK_FAILED;
+    }
+    int code = open_env(index, path);
+    if (is_damage(code)) {
+        (void)snprintf(aside, sizeof(aside), "%s.damaged-%lld", path, (long long)time(NULL));
+        log_message(CONFIG_LOG_WARN, "index", "%s is damaged (%s): set aside as %s", path,
+                    mdb_strerror(code), aside);
+        if (rename(path, aside) == 0 && mkdir(path, 0755) == 0)
+            code = open_env(index, path);
+    }
+    if (code == 0)
+        return OK;
+    buf_printf(ret_problem, "%s cannot be opened: %s", path, mdb_strerror(code));
+    return ERR_DISK_FAILED;
+}
+
+enum err index_open(const char *directory, struct index **ret_index, bool *ret_is_new,
+                    struct buf *ret_problem)
+{
+    struct index *index = check_calloc(1, sizeof(*index));
+    char path[4096];
+
+    (void)snprintf(path, sizeof(path), "%s/index", directory);
+    enum err err = open_or_replace(index, path, ret_problem);
+    if (err == OK)
+        err = check_schema(index, path, ret_is_new, ret_problem);
+    if (err != OK) {
+        if (index->env != NULL)
+            mdb_env_close(index->env);
+        free(index);
+        return err;
+    }
+    list_init(&index->queue);
+    list_init(&index->readers);
+    pthread_mutex_init(&index->mutex, NULL);
+    pthread_cond_init(&index->filled, NULL);
+    CHECK(pthread_key_create(&index->reader, NULL) == 0);
+    CHECK(pthread_create(&index->thread, NULL, run, index) == 0);
+    *ret_index = index;
+    return OK;
+}
+
+void index_close(struct index *index)
+{
+    pthread_mutex_lock(&index->mutex);
+    index->stopping = true;
+    pthread_cond_signal(&index->filled);
+    pthread_mutex_unlock(&index->mutex);
+    pthread_join(index->thread, NULL);
+    while (!list_is_empty(&index->readers)) {
+        struct reader *reader = container_of(index->readers.next, struct reader, node);
+        list_unlink(&reader->node);
+        mdb_txn_abort(reader->txn);
+        free(reader);
+    }
+    pthread_key_delete(index->reader);
+    mdb_env_sync(index->env, 1);
+    mdb_env_close(index->env);
+    pthread_mutex_destroy(&index->mutex);
+    pthread_cond_destroy(&index->filled);
+    free(index);
+}

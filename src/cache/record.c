@@ -1,0 +1,218 @@
+#include "cache/record.h"
+
+#include <string.h>
+
+enum { RECORD_VERSION = 1, EXTENTS_MAX = 1 << 22 };
+
+/* ---- writing: whole numbers as LEB128, texts and lists with their length before them ------------
+ */
+
+static void put_number(struct buf *out, uint64_t value)
+{
+    unsigned char bytes[10];
+    size_t length = 0;
+
+    do {
+        bytes[length++] = (unsigned char)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
+        value >>= 7;
+    } while (value != 0);
+    buf_append(out, bytes, length);
+}
+
+static void put_text(struct buf *out, const char *text)
+{
+    put_number(out, strlen(text));
+    buf_append_text(out, text);
+}
+
+/* Each range as its distance from the one before it and its length: a few bytes a range. */
+static void put_extents(struct buf *out, const struct extents *set)
+{
+    uint64_t at = 0;
+
+    put_number(out, set->count);
+    for (size_t i = 0; i < set->count; i++) {
+        put_number(out, set->ranges[i].start - at);
+        put_number(out, set->ranges[i].end - set->ranges[i].start);
+        at = set->ranges[i].end;
+    }
+}
+
+void blob_record_encode(const struct blob_record *record, struct buf *out)
+{
+    put_number(out, RECORD_VERSION);
+    put_number(out, record->complete);
+    put_number(out, record->synced);
+    put_number(out, record->size);
+    put_number(out, (uint64_t)record->last_used);
+    put_text(out, record->media_type);
+    put_text(out, record->boot_id);
+    put_extents(out, &record->present);
+}
+
+void tag_record_encode(const struct tag_record *record, struct buf *out)
+{
+    put_number(out, RECORD_VERSION);
+    put_number(out, record->digest.algorithm);
+    buf_append(out, record->digest.bytes, digest_length(&record->digest));
+    put_number(out, record->size);
+    put_text(out, record->media_type);
+    put_number(out, (uint64_t)record->checked);
+    put_number(out, (uint64_t)record->confirmed);
+}
+
+void holding_record_encode(const struct holding_record *record, struct buf *out)
+{
+    put_number(out, RECORD_VERSION);
+    put_number(out, record->size);
+    put_number(out, record->is_manifest);
+    put_text(out, record->upstream);
+}
+
+/* ---- reading: a cursor that remembers that something was wrong ----------------------------------
+ */
+
+struct cursor {
+    struct view rest;
+    bool bad;
+};
+
+static uint64_t get_number(struct cursor *cursor)
+{
+    uint64_t value = 0;
+
+    for (unsigned shift = 0; shift < 64 && cursor->rest.length > 0; shift += 7) {
+        unsigned char byte = (unsigned char)cursor->rest.data[0];
+        cursor->rest.data++;
+        cursor->rest.length--;
+        if (shift == 63 && byte > 1)
+            break;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return value;
+    }
+    cursor->bad = true;
+    return 0;
+}
+
+static bool get_bool(struct cursor *cursor)
+{
+    uint64_t value = get_number(cursor);
+
+    cursor->bad |= value > 1;
+    return value == 1;
+}
+
+static void get_bytes(struct cursor *cursor, void *into, size_t length)
+{
+    if (cursor->bad || length > cursor->rest.length) {
+        cursor->bad = true;
+        return;
+    }
+    memcpy(into, cursor->rest.data, length);
+    cursor->rest.data += length;
+    cursor->rest.length -= length;
+}
+
+static void get_text(struct cursor *cursor, char *into, size_t size)
+{
+    uint64_t length = get_number(cursor);
+
+    if (length >= size) {
+        cursor->bad = true;
+        return;
+    }
+    get_bytes(cursor, into, length);
+    into[length] = '\0';
+    cursor->bad |= !cursor->bad && strlen(into) != length;
+}
+
+static void get_extents(struct cursor *cursor, struct extents *set, uint64_t size)
+{
+    uint64_t count = get_number(cursor), at = 0;
+
+    if (count > EXTENTS_MAX || count > cursor->rest.length)
+        cursor->bad = true;
+    for (uint64_t i = 0; i < count && !cursor->bad; i++) {
+        uint64_t gap = get_number(cursor), length = get_number(cursor);
+        if (cursor->bad || length == 0 || (i > 0 && gap == 0) || gap > size - at ||
+            length > size - at - gap) {
+            cursor->bad = true;
+            return;
+        }
+        extents_add(set, (struct extent){at + gap, at + gap + length});
+        at += gap + length;
+    }
+}
+
+static struct cursor begin(struct view bytes)
+{
+    struct cursor cursor = {.rest = bytes};
+
+    cursor.bad = get_number(&cursor) != RECORD_VERSION;
+    return cursor;
+}
+
+static bool is_done(const struct cursor *cursor)
+{
+    return !cursor->bad && cursor->rest.length == 0;
+}
+
+void blob_record_release(struct blob_record *record)
+{
+    extents_release(&record->present);
+}
+
+bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
+{
+    struct cursor cursor = begin(bytes);
+    struct blob_record record = {0};
+
+    record.complete = get_bool(&cursor);
+    record.synced = get_bool(&cursor);
+    record.size = get_number(&cursor);
+    record.last_used = (int64_t)get_number(&cursor);
+    get_text(&cursor, record.media_type, sizeof(record.media_type));
+    get_text(&cursor, record.boot_id, sizeof(record.boot_id));
+    get_extents(&cursor, &record.present, record.size);
+    if (!is_done(&cursor) || (record.complete && record.size == RECORD_SIZE_UNKNOWN)) {
+        blob_record_release(&record);
+        return false;
+    }
+    *ret_record = record;
+    return true;
+}
+
+bool tag_record_decode(struct view bytes, struct tag_record *ret_record)
+{
+    struct cursor cursor = begin(bytes);
+    struct tag_record record = {0};
+    uint64_t algorithm = get_number(&cursor);
+
+    if (cursor.bad || algorithm > DIGEST_SHA512)
+        return false;
+    record.digest.algorithm = (enum digest_algorithm)algorithm;
+    get_bytes(&cursor, record.digest.bytes, digest_length(&record.digest));
+    record.size = get_number(&cursor);
+    get_text(&cursor, record.media_type, sizeof(record.media_type));
+    record.checked = (int64_t)get_number(&cursor);
+    record.confirmed = (int64_t)get_number(&cursor);
+    if (!is_done(&cursor))
+        return false;
+    *ret_record = record;
+    return true;
+}
+
+bool holding_record_decode(struct view bytes, struct holding_record *ret_record)
+{
+    struct cursor cursor = begin(bytes);
+    struct holding_record record = {0};
+
+    record.size = get_number(&cursor);
+    record.is_manifest = get_bool(&cursor);
+    get_text(&cursor, record.upstream, sizeof(record.upstream));
+    if (!is_done(&cursor))
+        return false;
+    *ret_record = record;
+    return true;
+}

@@ -1,0 +1,133 @@
+#include "io/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/list.h"
+
+static void on_work(uv_work_t *request)
+{
+    struct disk_job *job = container_of(request, struct disk_job, request);
+
+    job->work(job);
+}
+
+static void on_done(uv_work_t *request, int status)
+{
+    struct disk_job *job = container_of(request, struct disk_job, request);
+    LOOP_CALLBACK(job->loop);
+
+    CHECK(status == 0);
+    job->done(job);
+}
+
+void disk_run(struct disk_job *job, struct loop *loop)
+{
+    loop_check_thread(loop);
+    job->loop = loop;
+    CHECK(uv_queue_work(&loop->uv, &job->request, on_work, on_done) == 0);
+}
+
+static bool is_page_warm(int fd, uint64_t offset)
+{
+    char byte;
+    struct iovec into = {&byte, 1};
+
+    if (preadv2(fd, &into, 1, (off_t)offset, RWF_NOWAIT) >= 0)
+        return true;
+    return errno != EAGAIN;
+}
+
+bool disk_is_warm(int fd, uint64_t offset, uint64_t length)
+{
+    return is_page_warm(fd, offset) && (length <= 4096 || is_page_warm(fd, offset + length - 1));
+}
+
+void disk_warm(int fd, uint64_t offset, uint64_t length)
+{
+    char scratch[65536];
+
+    (void)posix_fadvise(fd, (off_t)offset, (off_t)length, POSIX_FADV_WILLNEED);
+    while (length > 0) {
+        size_t part = length < sizeof(scratch) ? (size_t)length : sizeof(scratch);
+        ssize_t got = pread(fd, scratch, part, (off_t)offset);
+        if (got <= 0)
+            return; /* the reader will meet the same error and end its answer */
+        offset += (uint64_t)got;
+        length -= (uint64_t)got;
+    }
+}
+
+enum err disk_write(int fd, const void *data, uint64_t length, uint64_t offset)
+{
+    const char *at = data;
+
+    while (length > 0) {
+        ssize_t written = pwrite(fd, at, length, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return err_of_errno(written < 0 ? errno : ENOSPC);
+        at += written;
+        offset += (uint64_t)written;
+        length -= (uint64_t)written;
+    }
+    return OK;
+}
+
+enum err disk_read(int fd, void *data, uint64_t length, uint64_t offset)
+{
+    char *at = data;
+
+    while (length > 0) {
+        ssize_t got = pread(fd, at, length, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return ERR_DISK_FAILED;
+        at += got;
+        offset += (uint64_t)got;
+        length -= (uint64_t)got;
+    }
+    return OK;
+}
+
+enum err disk_make_parents(int directory, const char *path)
+{
+    char folder[512];
+
+    for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        size_t length = (size_t)(slash - path);
+        CHECK(length < sizeof(folder));
+        memcpy(folder, path, length);
+        folder[length] = '\0';
+        if (length > 0 && mkdirat(directory, folder, 0755) != 0 && errno != EEXIST)
+            return err_of_errno(errno);
+    }
+    return OK;
+}
+
+enum err disk_sync_parent(int directory, const char *path)
+{
+    char folder[512] = ".";
+    const char *slash = strrchr(path, '/');
+
+    if (slash != NULL) {
+        size_t length = (size_t)(slash - path);
+        CHECK(length < sizeof(folder));
+        memcpy(folder, path, length);
+        folder[length] = '\0';
+    }
+    int fd = openat(directory, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_of_errno(errno);
+    enum err err = fsync(fd) == 0 ? OK : err_of_errno(errno);
+    close(fd);
+    return err;
+}

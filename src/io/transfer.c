@@ -1,0 +1,379 @@
+/*
+ * The life of a transfer: transfer_start gives an easy handle to curl's multi; curl's sockets and
+ * its timer are driven by the loop; on_header and on_write pass things up; collect() finds the
+ * ended ones. A transfer that is cancelled while curl is on the stack is only marked, and freed by
+ * mail.
+ */
+#include "io/transfer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/stats.h"
+
+enum { RECEIVE_BUFFER = 512 * 1024, REDIRECTS_ARE_OURS = 0L };
+
+struct transfer {
+    struct list node; /* in transfers->running or ->dead */
+    struct transfers *transfers;
+    const struct transfer_events *events; /* NULL: cancelled */
+    void *owner;
+    CURL *easy;
+    struct curl_slist *headers;
+    uv_timer_t head_timer; /* runs from the start to the head */
+    char problem[CURL_ERROR_SIZE];
+    unsigned upstream;
+    enum err refused; /* what on_head, on_body or a deadline said */
+};
+
+/* A descriptor of curl's that we watch. */
+struct watch {
+    uv_poll_t poll;
+    struct transfers *transfers;
+    curl_socket_t socket;
+};
+
+static enum err err_of_curl(CURLcode code)
+{
+    switch ((int)code) {
+    case CURLE_OK:
+        return OK;
+    case CURLE_OPERATION_TIMEDOUT:
+        return ERR_UPSTREAM_TIMEOUT;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_CONNECT:
+        return ERR_UPSTREAM_UNREACHABLE;
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+        return ERR_UPSTREAM_BROKEN;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+        return ERR_UPSTREAM_TLS;
+    default:
+        return ERR_UPSTREAM_NONSENSE;
+    }
+}
+
+/* ---- the end of a transfer ---------------------------------------------------------------------
+ */
+
+static void on_head_timer_closed(uv_handle_t *handle)
+{
+    struct transfer *transfer = container_of((uv_timer_t *)handle, struct transfer, head_timer);
+
+    transfer->transfers->sockets--;
+    free(transfer);
+}
+
+static void transfer_free(struct transfer *transfer)
+{
+    list_unlink(&transfer->node);
+    curl_multi_remove_handle(transfer->transfers->multi, transfer->easy);
+    curl_easy_cleanup(transfer->easy);
+    curl_slist_free_all(transfer->headers);
+    uv_close((uv_handle_t *)&transfer->head_timer, on_head_timer_closed);
+}
+
+/* Tells the owner how it ended, and frees it. Never inside a curl callback. */
+static void transfer_end(struct transfer *transfer, enum err err)
+{
+    if (err != OK)
+        stats_add(STAT_UPSTREAM_ERRORS, AT(transfer->upstream, err), 1);
+    const struct transfer_events *events = transfer->events;
+    transfer->events = NULL;
+    if (events != NULL)
+        events->on_end(transfer, err);
+    transfer_free(transfer);
+}
+
+static void collect(struct transfers *transfers)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(transfers->multi, &left)) != NULL) {
+        struct transfer *transfer;
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        CURLcode code = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+        transfer_end(transfer, transfer->refused != OK ? transfer->refused : err_of_curl(code));
+    }
+}
+
+static void on_reap(struct mail *mail)
+{
+    struct transfers *transfers = container_of(mail, struct transfers, reap);
+
+    while (!list_is_empty(&transfers->dead))
+        transfer_free(container_of(transfers->dead.next, struct transfer, node));
+}
+
+void transfer_cancel(struct transfer *transfer)
+{
+    if (transfer == NULL)
+        return;
+    struct transfers *transfers = transfer->transfers;
+    CHECK(transfer->events != NULL);
+    transfer->events = NULL;
+    uv_timer_stop(&transfer->head_timer);
+    if (!transfers->inside) {
+        transfer_free(transfer);
+        return;
+    }
+    bool first = list_is_empty(&transfers->dead);
+    list_unlink(&transfer->node);
+    list_append(&transfers->dead, &transfer->node);
+    if (first)
+        loop_post(transfers->loop, &transfers->reap);
+}
+
+static void on_head_timeout(uv_timer_t *timer)
+{
+    struct transfer *transfer = container_of(timer, struct transfer, head_timer);
+
+    LOOP_CALLBACK(transfer->transfers->loop);
+    transfer_end(transfer, ERR_UPSTREAM_TIMEOUT);
+}
+
+/* ---- what curl calls ---------------------------------------------------------------------------
+ */
+
+static size_t on_write(char *data, size_t one, size_t length, void *argument)
+{
+    struct transfer *transfer = argument;
+
+    (void)one;
+    if (transfer->events == NULL || transfer->refused != OK)
+        return length + 1; /* not `length`: curl ends the transfer */
+    stats_add(STAT_UPSTREAM_BYTES, AT(transfer->upstream), length);
+    transfer->refused = transfer->events->on_body(transfer, data, length);
+    return transfer->refused == OK && transfer->events != NULL ? length : length + 1;
+}
+
+static size_t on_header(char *data, size_t one, size_t length, void *argument)
+{
+    struct transfer *transfer = argument;
+    long status = 0;
+
+    (void)one;
+    if (transfer->events == NULL)
+        return length + 1;
+    if (length > 2 || data[0] != '\r')
+        return length; /* not yet the empty line that ends a head */
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200)
+        return length;
+    uv_timer_stop(&transfer->head_timer);
+    transfer->refused = transfer->events->on_head(transfer, (int)status);
+    return transfer->refused == OK && transfer->events != NULL ? length : length + 1;
+}
+
+static void act(struct transfers *transfers, curl_socket_t socket, int events)
+{
+    int running;
+
+    transfers->inside = true;
+    curl_multi_socket_action(transfers->multi, socket, events, &running);
+    transfers->inside = false;
+    collect(transfers);
+}
+
+static void on_socket_ready(uv_poll_t *poll, int status, int events)
+{
+    struct watch *watch = container_of(poll, struct watch, poll);
+    LOOP_CALLBACK(watch->transfers->loop);
+    int flags = 0;
+
+    if (status < 0)
+        flags |= CURL_CSELECT_ERR;
+    if ((events & UV_READABLE) != 0)
+        flags |= CURL_CSELECT_IN;
+    if ((events & UV_WRITABLE) != 0)
+        flags |= CURL_CSELECT_OUT;
+    act(watch->transfers, watch->socket, flags);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct watch *watch = container_of((uv_poll_t *)handle, struct watch, poll);
+
+    watch->transfers->sockets--;
+    free(watch);
+}
+
+static struct watch *watch_new(struct transfers *transfers, curl_socket_t socket)
+{
+    struct watch *watch = check_calloc(1, sizeof(*watch));
+
+    watch->transfers = transfers;
+    watch->socket = socket;
+    CHECK(uv_poll_init_socket(&transfers->loop->uv, &watch->poll, socket) == 0);
+    transfers->sockets++;
+    curl_multi_assign(transfers->multi, socket, watch);
+    return watch;
+}
+
+/* curl wants a descriptor watched. There is never more than one poll handle for it: a removed one
+ * is stopped at once, before curl can close the descriptor and get its number again. */
+static int on_watch(CURL *easy, curl_socket_t socket, int what, void *argument, void *known)
+{
+    struct transfers *transfers = argument;
+    struct watch *watch = known;
+    int events = 0;
+
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        curl_multi_assign(transfers->multi, socket, NULL);
+        if (watch != NULL)
+            uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+        return 0;
+    }
+    if (watch == NULL)
+        watch = watch_new(transfers, socket);
+    if (what != CURL_POLL_OUT)
+        events |= UV_READABLE;
+    if (what != CURL_POLL_IN)
+        events |= UV_WRITABLE;
+    CHECK(uv_poll_start(&watch->poll, events, on_socket_ready) == 0);
+    return 0;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct transfers *transfers = container_of(timer, struct transfers, timer);
+
+    LOOP_CALLBACK(transfers->loop);
+    act(transfers, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timeout_change(CURLM *multi, long timeout_ms, void *argument)
+{
+    struct transfers *transfers = argument;
+
+    (void)multi;
+    if (timeout_ms < 0)
+        uv_timer_stop(&transfers->timer);
+    else
+        uv_timer_start(&transfers->timer, on_timer, (uint64_t)timeout_ms, 0);
+    return 0;
+}
+
+/* ---- the owner's side --------------------------------------------------------------------------
+ */
+
+void transfers_init(struct transfers *transfers, struct loop *loop, const struct config *config)
+{
+    *transfers = (struct transfers){.loop = loop, .config = config, .reap.deliver = on_reap};
+    list_init(&transfers->dead);
+    list_init(&transfers->running);
+    CHECK(uv_timer_init(&loop->uv, &transfers->timer) == 0);
+    transfers->multi = curl_multi_init();
+    CHECK(transfers->multi != NULL);
+    curl_multi_setopt(transfers->multi, CURLMOPT_SOCKETFUNCTION, on_watch);
+    curl_multi_setopt(transfers->multi, CURLMOPT_SOCKETDATA, transfers);
+    curl_multi_setopt(transfers->multi, CURLMOPT_TIMERFUNCTION, on_timeout_change);
+    curl_multi_setopt(transfers->multi, CURLMOPT_TIMERDATA, transfers);
+    curl_multi_setopt(transfers->multi, CURLMOPT_MAXCONNECTS, (long)config->upstream_connections);
+}
+
+void transfers_stop(struct transfers *transfers)
+{
+    loop_check_thread(transfers->loop);
+    loop_recall(transfers->loop, &transfers->reap);
+    on_reap(&transfers->reap);
+    while (!list_is_empty(&transfers->running))
+        transfer_cancel(container_of(transfers->running.next, struct transfer, node));
+    curl_multi_cleanup(transfers->multi); /* closes connections: on_watch with REMOVE */
+    transfers->multi = NULL;
+    uv_close((uv_handle_t *)&transfers->timer, NULL);
+}
+
+void transfers_release(struct transfers *transfers)
+{
+    CHECK(transfers->multi == NULL && transfers->sockets == 0);
+    *transfers = (struct transfers){0};
+}
+
+static void set_options(struct transfer *transfer, const struct transfer_request *request)
+{
+    const struct config *config = transfer->transfers->config;
+    CURL *easy = transfer->easy;
+
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+    curl_easy_setopt(easy, CURLOPT_URL, request->url);
+    curl_easy_setopt(easy, CURLOPT_NOBODY, request->method == TRANSFER_HEAD ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "entrepot/" ENTREPOT_VERSION);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    /* Followed above, so that credentials never travel to a CDN. */
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, (long)REDIRECTS_ARE_OURS);
+    curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)config->connect_timeout);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((config->stall_timeout + 999) / 1000));
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->problem);
+    if (request->ca_file != NULL)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file);
+}
+
+struct transfer *transfer_start(struct transfers *transfers, const struct transfer_request *request,
+                                const struct transfer_events *events, void *owner)
+{
+    struct transfer *transfer = check_calloc(1, sizeof(*transfer));
+
+    loop_check_thread(transfers->loop);
+    transfer->transfers = transfers;
+    transfer->events = events;
+    transfer->owner = owner;
+    transfer->upstream = request->upstream;
+    transfer->easy = curl_easy_init();
+    CHECK(transfer->easy != NULL);
+    for (const char *const *header = request->headers; *header != NULL; header++)
+        transfer->headers = curl_slist_append(transfer->headers, *header);
+    set_options(transfer, request);
+    CHECK(uv_timer_init(&transfers->loop->uv, &transfer->head_timer) == 0);
+    transfers->sockets++;
+    uv_timer_start(&transfer->head_timer, on_head_timeout, transfers->config->header_timeout, 0);
+    list_append(&transfers->running, &transfer->node);
+    stats_add(STAT_UPSTREAM_REQUESTS, AT(request->upstream), 1);
+    CHECK(curl_multi_add_handle(transfers->multi, transfer->easy) == CURLM_OK);
+    return transfer;
+}
+
+void *transfer_owner(const struct transfer *transfer)
+{
+    return transfer->owner;
+}
+
+struct view transfer_field(struct transfer *transfer, const char *name)
+{
+    struct curl_header *header;
+
+    if (curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return (struct view){NULL, 0};
+    size_t last = header->amount - 1;
+    if (curl_easy_header(transfer->easy, name, last, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return (struct view){NULL, 0};
+    return view_trim(view_of(header->value));
+}
+
+const char *transfer_problem(const struct transfer *transfer)
+{
+    return transfer->problem;
+}
