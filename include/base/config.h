@@ -43,7 +43,8 @@ enum config_log_format { CONFIG_LOG_JSON, CONFIG_LOG_TEXT };
 
 struct config {
 #define CONFIG_ADDRESS  char *
-#define CONFIG_TEXT     char *
+#define CONFIG_NAME     char *
+#define CONFIG_PATH     char *
 #define CONFIG_SIZE     uint64_t
 #define CONFIG_BUDGET   uint64_t
 #define CONFIG_DURATION uint64_t
