@@ -352,9 +352,9 @@ static bool take_month(struct view *rest, int *ret_month)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-    for (int i = 0; i < 12; i++) {
+    for (size_t i = 0; i < 12; i++) {
         if (take(rest, (struct view){months + 3 * i, 3})) {
-            *ret_month = i;
+            *ret_month = (int)i;
             return true;
         }
     }

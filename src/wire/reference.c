@@ -36,14 +36,14 @@ static bool is_letter_or_digit(char c)
 /* The length of a separator of the repository grammar at the front: '.', '_', "__", or dashes. */
 static size_t separator_length(struct view rest)
 {
-    size_t length = 1;
+    size_t length = 0;
 
-    if (rest.length == 0 || memchr("._-", rest.data[0], 3) == NULL)
-        return 0;
-    while (rest.data[0] == '-' && length < rest.length && rest.data[length] == '-')
+    if (rest.length > 0 && rest.data[0] == '.')
+        return 1;
+    if (rest.length > 0 && rest.data[0] == '_')
+        return rest.length > 1 && rest.data[1] == '_' ? 2 : 1;
+    while (length < rest.length && rest.data[length] == '-')
         length++;
-    if (rest.data[0] == '_' && rest.length > 1 && rest.data[1] == '_')
-        length = 2;
     return length;
 }
 
