@@ -128,7 +128,7 @@ static void manifest_parse__does_not_know_other_documents(void **state)
         "\xff\xfe",
         "\"",
         "{\"layers\":[],\"x\":\"\\u0000\"}",
-        "{\"schemaVersion\":1,\"fsLayers\":[{\"blobSum\":\"sha256:" HEX64 "0\"}]}",
+        ("{\"schemaVersion\":1,\"fsLayers\":[{\"blobSum\":\"sha256:" HEX64 "0\"}]}"),
     };
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
