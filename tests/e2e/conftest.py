@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness.entrepot import Entrepot
+from harness.entrepot import BINARY, Entrepot
 from harness.images import index_of, tar_image
 from harness.registry import Registry
 from harness.upstream import CountingProxy, Upstream
@@ -19,7 +19,13 @@ def pytest_configure(config):
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))
 
 
+def pytest_make_parametrize_id(val):
+    return val[:40] if isinstance(val, str) and val.isprintable() and len(val) > 40 else None
+
+
 def pytest_collection_modifyitems(config, items):
+    if not BINARY.exists() and any(item.path.name != "test_harness.py" for item in items):
+        pytest.exit(f"{BINARY} is not there: build it, or set ENTREPOT_BINARY", returncode=2)
     if config.getoption("--long") or os.environ.get("ENTREPOT_LONG") == "1":
         return
     long = [item for item in items if item.get_closest_marker("long")]
@@ -68,8 +74,7 @@ def shared_entrepot(tmp_path_factory):
 def prepare(directory, upstreams, **settings):
     if upstreams is not None and not isinstance(upstreams, dict):
         upstreams = {"docker.io": upstreams.url}
-    folder = directory / f"entrepot-{len(list(directory.iterdir()))}" if "cache" not in settings else directory
-    return Entrepot(folder, upstreams, **settings)
+    return Entrepot(directory / f"entrepot-{len(list(directory.iterdir()))}", upstreams, **settings)
 
 
 @pytest.fixture

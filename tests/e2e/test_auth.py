@@ -81,7 +81,7 @@ def docker_config(path, key):
 
 @pytest.mark.parametrize("kind", ["config", "file", "docker config", "docker config of the hub"])
 def test_credentials_buy_a_token_for_a_private_repository(entrepot, registry, demo, closed, tmp_path, kind):
-    """From the config, from a file with a newline at its end, or from Docker's config.json, by name or by the hub's old name."""
+    """From the config, a file with a newline at its end, or Docker's config.json, by name or by the hub's old one."""
     tokens, proxy = closed(private={"library/demo"})
     (tmp_path / "password").write_text("secret\n")
     members = {

@@ -48,7 +48,7 @@ def test_client_pulls_a_docker_manifest(name, entrepot, registry, proxy):
 
 
 def test_readme_tells_buildkit_the_path_form():
-    """R2: Debian 12 has no buildkitd, so its lines are only read: per upstream a path, and http for the mirror itself."""
+    """R2: Debian 12 has no buildkitd, so its lines are only read: a path per upstream, http for the mirror."""
     settings = tomllib.loads(readme_block("buildkitd-toml", "127.0.0.1:5000"))["registry"]
     assert settings["docker.io"] == {"mirrors": ["127.0.0.1:5000/docker.io"]}
     assert settings["127.0.0.1:5000"] == {"http": True}

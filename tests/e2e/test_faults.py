@@ -150,7 +150,7 @@ def test_a_wrong_byte_after_a_resume_is_noticed(case, upstream):
 
 @pytest.mark.parametrize(
     "script",
-    [{"data": b"x" * (SIZE + 5)}, {"data": b"short"}, {"length": SIZE + 1, "cut": SIZE}],
+    [{"instead": b"x" * (SIZE + 5)}, {"instead": b"short"}, {"length": SIZE + 1, "cut": SIZE}],
     ids=["longer", "shorter", "says one byte more"],
 )
 def test_a_body_of_another_size_than_the_manifest_says_is_not_served(case, upstream, script):

@@ -1,6 +1,8 @@
 """The harness itself, without the product: what fails here is not Entrepot's."""
 
 import gzip
+import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,14 @@ from harness.images import blob_image, flatten, tar_image
 from harness.registry import SERVICE, Registry, TokenServer
 from harness.upstream import CountingProxy
 from harness.util import Gate, digest_of, noise
+
+ROWS = {
+    "R": [*range(1, 7), 8, 9, 10],
+    "P": range(1, 9),
+    "M": range(1, 10),
+    "B": [1, 2, 3, 5, 9, 10, 11],
+    "E": range(1, 7),
+}
 
 
 @pytest.mark.clients
@@ -91,3 +101,16 @@ def test_upstream_stops_comes_back_and_falls_silent(upstream):
     with pytest.raises(TimeoutError):
         fetch(upstream.address, "/v2/", timeout=0.2)
     assert len(upstream.seen("GET", "/v2/$")) == 3
+
+
+def test_every_row_of_the_contract_is_cited_by_a_test():
+    """The rows of the client contract that Entrepot keeps; tests name in their docstrings which they are for."""
+    rows = {f"{letter}{n}" for letter, numbers in ROWS.items() for n in numbers}
+    tests = [path.read_text() for path in Path(__file__).parent.glob("test_*.py")]
+    cited = {
+        row
+        for text in tests
+        for doc in re.findall(r'"""(.*?)"""', text, re.DOTALL)
+        for row in re.findall(r"\b[RPMBE]\d+\b", doc)
+    }
+    assert rows <= cited, sorted(rows - cited)

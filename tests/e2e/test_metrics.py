@@ -210,10 +210,18 @@ def test_check_prints_the_effective_settings(tmp_path):
     """As YAML that can be read again, secrets hidden."""
     (tmp_path / "password").write_text("hunter2\n")
     config = tmp_path / "entrepot.yml"
-    config.write_text(
-        f"cache_size: 200GiB\ntag_ttl: 10m\nupstreams:\n  docker.io: {{}}\n  reg.example:5000:\n    url: http://10.0.0.7:5000/prefix\n"
-        f"    username: robot\n    password: hunter3\n  quay.io:\n    username: robot\n    password_file: {tmp_path}/password\n"
-    )
+    config.write_text(f"""cache_size: 200GiB
+tag_ttl: 10m
+upstreams:
+  docker.io: {{}}
+  reg.example:5000:
+    url: http://10.0.0.7:5000/prefix
+    username: robot
+    password: hunter3
+  quay.io:
+    username: robot
+    password_file: {tmp_path}/password
+""")
     done = run_command("check", "--config", config)
     assert done.returncode == 0, done.stderr
     for text in ("200GiB", "10m", "reg.example:5000", "http://10.0.0.7:5000/prefix", "robot"):
@@ -263,10 +271,7 @@ def test_each_config_error_names_line_key_and_what_was_expected(tmp_path, text, 
 
 
 def test_flags_override_the_file(entrepot, upstream):
-    mirror = entrepot(
-        {},
-        config=f"tag_ttl: 1s\nadmin: 127.0.0.1:1\nlisten: 127.0.0.1:1\nupstreams:\n  docker.io:\n    url: {upstream.url}\n",
-        tag_ttl="1h",
-    )
+    config = f"listen: 127.0.0.1:1\nadmin: 127.0.0.1:1\nupstreams:\n  docker.io:\n    url: {upstream.url}\n"
+    mirror = entrepot({}, config=config)
     assert mirror.get("/v2/").status == 200
     assert json.loads(mirror.out.read_text().splitlines()[0])

@@ -19,8 +19,12 @@ from .images import flatten
 from .util import ROOT, SLOW, wait_until
 
 README = Path(os.environ.get("ENTREPOT_README", ROOT / "README.md"))
-HOSTS = "127.0.0.1 localhost registry-1.docker.io auth.docker.io index.docker.io docker.io production.cloudflare.docker.com\n"
-ENTER = 'mount --bind "$0/etc/hosts" /etc/hosts && mount --bind "$0/etc/registries" /etc/containers/registries.conf.d && exec "$@"'
+HOSTS = "127.0.0.1 localhost docker.io registry-1.docker.io auth.docker.io index.docker.io\n"
+ENTER = """set -e
+mount --bind "$0/etc/hosts" /etc/hosts
+mount --bind "$0/etc/registries" /etc/containers/registries.conf.d
+exec "$@"
+"""
 
 
 def readme_block(name, mirror):

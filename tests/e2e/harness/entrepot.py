@@ -45,7 +45,6 @@ class Entrepot:
     DEFAULTS = {"retry_delay": "10ms", "upstream_rest": "0s", "drain_timeout": "5s"}
 
     def __init__(self, directory, upstreams=None, config=None, **settings):
-        assert BINARY.exists(), f"{BINARY} is not there: build it, or set ENTREPOT_BINARY"
         self.directory, self.cache = directory, directory / "cache"
         self.upstreams, self.config, self.settings = upstreams or {}, config, {**self.DEFAULTS, **settings}
         self.out, self.err = directory / "stdout", directory / "stderr"

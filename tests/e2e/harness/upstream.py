@@ -229,7 +229,7 @@ class Upstream(Server):
       length=n         say this Content-Length
       drop=(names)     leave these fields out
       headers=         add these fields; content_type= replaces it
-      data=            this body in place of the content
+      instead=         this body in place of the content
     """
 
     def __init__(self, host="127.0.0.1", prefix=""):
@@ -293,10 +293,10 @@ class Upstream(Server):
         drop=(),
         headers=(),
         content_type=None,
-        **other,
+        instead=None,
     ):
-        request, data = exchange.request, other.pop("data", data)
-        assert not other, f"no such thing in a script: {other}"
+        request = exchange.request
+        data = data if instead is None else instead
         start, stop, status = 0, len(data), 200
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
         if wanted and not ignore_range:
