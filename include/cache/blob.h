@@ -64,7 +64,7 @@ struct blob {
     unsigned references;
     uint64_t idle_since_ms; /* when references became 0; monotonic */
 
-    _Atomic int64_t touched;      /* when its use was last noted in the index, epoch seconds */
+    _Atomic uint64_t touched_ms;  /* when its use was last noted in the index; monotonic */
     _Atomic uint64_t whole_epoch; /* manifests: the eviction epoch in which all that it points at
                                    * was seen to be cached; 0: never */
 

@@ -20,10 +20,10 @@ enum { RECORD_MEDIA_TYPE_SIZE = 128, RECORD_UPSTREAM_SIZE = 256, RECORD_BOOT_ID_
 
 /* A blob or manifest of which bytes are on disk. */
 struct blob_record {
-    uint64_t size;     /* RECORD_SIZE_UNKNOWN only when partial */
-    bool complete;     /* whole, verified, under blobs/; else some of it is under partial/ */
-    bool synced;       /* partial: `present` outlives a power cut too */
-    int64_t last_used; /* seconds since the epoch */
+    uint64_t size;        /* RECORD_SIZE_UNKNOWN only when partial */
+    bool complete;        /* whole, verified, under blobs/; else some of it is under partial/ */
+    bool synced;          /* partial: `present` outlives a power cut too */
+    int64_t last_used_ms; /* since the epoch */
     char media_type[RECORD_MEDIA_TYPE_SIZE]; /* a manifest's, as the upstream sent it; else "" */
     char boot_id[RECORD_BOOT_ID_SIZE];       /* partial: the boot in which it was written */
     struct extents present;                  /* partial: what was written; owned */

@@ -51,6 +51,8 @@ struct conn_events {
     void (*on_refused)(struct conn *conn, enum err err, const char *detail);
     /* More can be sent; after conn_want_writable(). */
     void (*on_writable)(struct conn *conn);
+    /* The answer has not begun within the time that conn_await() gave it: send an error. */
+    void (*on_overdue)(struct conn *conn);
     /* The peer left, or took nothing for too long, in the middle of an answer: let go of
      * everything. on_closed follows. */
     void (*on_gone)(struct conn *conn);
@@ -117,6 +119,9 @@ ssize_t conn_send(struct conn *conn, const struct iovec *parts, size_t count, bo
 
 /* The same for a range of a file. -1 also when the file cannot be read: then use conn_cut(). */
 ssize_t conn_send_file(struct conn *conn, int fd, uint64_t offset, uint64_t length);
+
+/* Calls on_overdue when nothing of the answer is sent within that time. Only while BUSY. */
+void conn_await(struct conn *conn, uint64_t timeout_ms);
 
 /* Asks for on_writable, again and again until it is taken back; the send deadline runs meanwhile
  * and starts anew with each call. */

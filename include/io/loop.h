@@ -83,8 +83,9 @@ const char *loop_date(struct loop *loop);
 /* Microseconds of the monotonic clock, now. Thread: any. */
 uint64_t clock_monotonic_us(void);
 
-/* Seconds since the epoch, now. Thread: any. */
+/* The time of day since the epoch, in seconds and in milliseconds. Thread: any. */
 int64_t clock_wall_s(void);
+int64_t clock_wall_ms(void);
 
 /*
  * LOOP_CALLBACK(loop) as the first line of whatever the loop calls. In builds with

@@ -58,7 +58,10 @@ struct transfer_request {
 
 void transfers_init(struct transfers *transfers, struct loop *loop, const struct config *config);
 
-/* Cancels what runs, and lets the loop end. */
+/* Ends every transfer that runs with `err`, as if it had failed. */
+void transfers_fail(struct transfers *transfers, enum err err);
+
+/* Closes connections, and lets the loop end. Nothing may be running. */
 void transfers_stop(struct transfers *transfers);
 void transfers_release(struct transfers *transfers);
 

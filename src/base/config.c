@@ -12,7 +12,7 @@
 
 enum { PORT_MAX = 65535, HELP_WIDTH = 92 };
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 enum kind {
     KIND_ADDRESS,
@@ -110,7 +110,7 @@ static void set_string(struct config *config, const struct setting *setting, cha
     *field = text;
 }
 
-/* ---- values --------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static enum err not_expected(const struct setting *setting, struct view value,
                              struct buf *ret_problem)
@@ -338,7 +338,7 @@ void config_get(const struct config *config, const char *name, struct buf *out)
     get_value(config, setting, out);
 }
 
-/* ---- upstreams ------------------------------------------------------------------------------ */
+/* ---- upstreams ---- */
 
 void config_drop_upstreams(struct config *config)
 {
@@ -401,7 +401,7 @@ int config_find_upstream(const struct config *config, struct view name)
     return -1;
 }
 
-/* ---- the object ----------------------------------------------------------------------------- */
+/* ---- the object ---- */
 
 void config_init(struct config *config)
 {
@@ -431,7 +431,7 @@ void config_release(struct config *config)
     *config = (struct config){0};
 }
 
-/* ---- help ----------------------------------------------------------------------------------- */
+/* ---- help ---- */
 
 /* Appends `prose` in lines of at most HELP_WIDTH, each indented. */
 static void append_wrapped(struct buf *out, struct view prose)

@@ -27,7 +27,7 @@
 
 enum { FILE_MAX_BYTES = 1 << 20 };
 
-/* ---- the schema ----------------------------------------------------------------------------- */
+/* ---- the schema ---- */
 
 /* What libcyaml fills in and prints: every value as text. */
 struct file_upstream {
@@ -147,7 +147,7 @@ static cyaml_config_t cyaml_setup(struct buf *detail)
                             .flags = CYAML_CFG_STYLE_BLOCK | CYAML_CFG_NO_ALIAS};
 }
 
-/* ---- the walk ------------------------------------------------------------------------------- */
+/* ---- the walk ---- */
 
 #define NONE SIZE_MAX
 
@@ -449,7 +449,7 @@ static void walk_release(struct walk *walk)
     *walk = (struct walk){0};
 }
 
-/* ---- reading -------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 /* Hands a value that libcyaml loaded to the setting or upstream it is for. */
 static enum err take(struct config *config, const struct walk *walk, const struct found *found,
@@ -530,7 +530,7 @@ enum err config_read_file(struct config *config, const char *path, struct buf *r
     return err;
 }
 
-/* ---- printing ------------------------------------------------------------------------------- */
+/* ---- printing ---- */
 
 /* Borrows the texts of an upstream. What came from elsewhere is left to where it came from. */
 static void print_upstream(const struct config_upstream *upstream, struct file_upstream *out)

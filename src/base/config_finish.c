@@ -28,7 +28,7 @@ enum {
     POOL_THREADS_MORE = 4 /* for a disk, beside one a processor for hashing */
 };
 
-/* ---- credentials of an upstream ------------------------------------------------------------- */
+/* ---- credentials of an upstream ---- */
 
 static enum err read_password(struct config_upstream *upstream, struct buf *ret_problem)
 {
@@ -80,7 +80,7 @@ static enum err finish_upstream(struct config_upstream *upstream, struct buf *re
     return err == OK ? OK : problem_within(ret_problem, "upstreams: %s: ", upstream->name);
 }
 
-/* ---- Docker's config.json ------------------------------------------------------------------- */
+/* ---- Docker's config.json ---- */
 
 /*
  * The host that a key of `auths` is for: "https://index.docker.io/v1/", "https://ghcr.io",
@@ -215,7 +215,7 @@ static enum err use_docker_config(struct config *config, struct buf *ret_problem
                      : problem_within(ret_problem, "docker_config: %s: ", config->docker_config);
 }
 
-/* ---- the default upstream ------------------------------------------------------------------- */
+/* ---- the default upstream ---- */
 
 static enum err finish_default(struct config *config, struct buf *ret_problem)
 {
@@ -234,7 +234,7 @@ static enum err finish_default(struct config *config, struct buf *ret_problem)
     return OK;
 }
 
-/* ---- the cache ------------------------------------------------------------------------------ */
+/* ---- the cache ---- */
 
 /* Whether we may make files in it; 0 or errno. */
 static int try_directory(const char *path)
@@ -290,7 +290,7 @@ static enum err finish_budget(struct config *config, struct buf *ret_problem)
     return OK;
 }
 
-/* ---- the rest ------------------------------------------------------------------------------- */
+/* ---- the rest ---- */
 
 /* How many processors we may run on, which a container often narrows. */
 static uint64_t count_processors(void)

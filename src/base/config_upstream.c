@@ -13,7 +13,7 @@ enum { NAME_MAX_LENGTH = 255, PORT_MAX = 65535 };
 #define HUB_NAME "docker.io"
 #define HUB_HOST "registry-1.docker.io"
 
-/* ---- text ----------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 bool config_text_is_clean(struct view text)
 {
@@ -42,7 +42,7 @@ static bool is_hub_name(struct view name)
            view_equal_nocase(name, VIEW("index.docker.io"));
 }
 
-/* ---- names and URLs ------------------------------------------------------------------------- */
+/* ---- names and URLs ---- */
 
 /* Letters, digits, dots and inner dashes, as in DNS (RFC 1123 2.1), and `also`: no label is empty,
  * so that no name can be ".." in a path. */
@@ -161,7 +161,7 @@ static bool split_url(struct view text, struct url *ret_url)
     return true;
 }
 
-/* ---- setting -------------------------------------------------------------------------------- */
+/* ---- setting ---- */
 
 /* RFC 3986 2.1. False when an escape is broken or what comes out cannot be used. */
 static bool percent_decode(struct view text, struct buf *ret_plain)
@@ -291,7 +291,7 @@ enum err config_upstream_set(struct config_upstream *upstream, const char *key, 
     return OK;
 }
 
-/* ---- the object ----------------------------------------------------------------------------- */
+/* ---- the object ---- */
 
 enum err config_upstream_init(struct config_upstream *upstream, struct view name,
                               struct buf *ret_problem)

@@ -8,8 +8,7 @@
 #include "base/check.h"
 #include "base/stats.h"
 
-/* ---- states ------------------------------------------------------------------------------------
- */
+/* ---- states ---- */
 
 static enum blob_state state_of(const struct blob *blob)
 {
@@ -42,8 +41,7 @@ static void wake_all_locked(struct blob *blob)
         wake_locked(container_of(blob->waiters.next, struct waiter, parked));
 }
 
-/* ---- the table ---------------------------------------------------------------------------------
- */
+/* ---- the table ---- */
 
 static struct blobs_bucket *bucket_of(struct blobs *table, const struct digest *digest)
 {
@@ -226,8 +224,7 @@ void blob_forget(struct blob *blob)
     pthread_mutex_unlock(&bucket->mutex);
 }
 
-/* ---- the writers' side -------------------------------------------------------------------------
- */
+/* ---- the writers' side ---- */
 
 void blob_opened_complete(struct blob *blob, int fd, uint64_t size, const char *media_type)
 {
@@ -323,8 +320,7 @@ void blob_wake(struct blob *blob)
     pthread_mutex_unlock(&blob->mutex);
 }
 
-/* ---- the readers' side -------------------------------------------------------------------------
- */
+/* ---- the readers' side ---- */
 
 static uint64_t readable_locked(struct blob *blob, uint64_t offset, enum blob_state state)
 {
@@ -378,8 +374,7 @@ struct extents blob_present(struct blob *blob)
     return copy;
 }
 
-/* ---- names -------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 void blob_path_complete(const struct digest *digest, char out[BLOB_PATH_SIZE])
 {

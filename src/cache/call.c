@@ -36,8 +36,7 @@ struct call {
 
 static void ask(struct call *call);
 
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 static void call_free(struct call *call)
 {
@@ -75,8 +74,7 @@ void call_cancel(struct call *call)
     call_free(call);
 }
 
-/* ---- redirects and challenges ------------------------------------------------------------------
- */
+/* ---- redirects and challenges ---- */
 
 /* Scheme, host and port of a URL, as curl reads them: credentials go nowhere else. */
 static bool same_authority(const char *a, const char *b)
@@ -143,8 +141,7 @@ static bool meet(struct call *call)
     return true;
 }
 
-/* ---- one transfer ------------------------------------------------------------------------------
- */
+/* ---- one transfer ---- */
 
 static bool is_redirect(int status)
 {
@@ -246,8 +243,7 @@ static void on_end(struct transfer *transfer, enum err err)
         answered(call);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------
- */
+/* ---- asking ---- */
 
 /* M6: the full list, so that no client's narrow one decides what is cached under a tag. */
 static const char accept_manifests[] =

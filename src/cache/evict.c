@@ -17,7 +17,7 @@ static uint64_t low_water(const struct store *store)
 struct victim {
     struct digest digest;
     uint64_t size;
-    int64_t last_used;
+    int64_t last_used_ms;
 };
 
 struct victims {
@@ -57,7 +57,7 @@ static bool collect(void *argument, const struct digest *digest, const struct bl
         victims->capacity = victims->capacity == 0 ? 1024 : 2 * victims->capacity;
         victims->list = check_realloc(victims->list, victims->capacity * sizeof(*victims->list));
     }
-    victims->list[victims->count++] = (struct victim){*digest, record->size, record->last_used};
+    victims->list[victims->count++] = (struct victim){*digest, record->size, record->last_used_ms};
     return true;
 }
 
@@ -65,7 +65,7 @@ static int by_last_use(const void *a, const void *b)
 {
     const struct victim *left = a, *right = b;
 
-    return (left->last_used > right->last_used) - (left->last_used < right->last_used);
+    return (left->last_used_ms > right->last_used_ms) - (left->last_used_ms < right->last_used_ms);
 }
 
 /* False: somebody uses it. */
@@ -101,7 +101,8 @@ static void on_work(struct disk_job *job)
 
     index_flush_wait(store->index); /* touches that are on their way count */
     index_each_blob(store->index, collect, &victims);
-    qsort(victims.list, victims.count, sizeof(*victims.list), by_last_use);
+    if (victims.count > 0)
+        qsort(victims.list, victims.count, sizeof(*victims.list), by_last_use);
     for (size_t i = 0; i < victims.count; i++) {
         if (store->used + store->reserved <= low_water(store))
             break;

@@ -20,7 +20,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 
-enum { KEY_MAX = 1 + DIGEST_BYTES_MAX, READERS_MAX = 2048, TOUCHES_MAX = 4096 };
+enum { KEY_MAX = 1 + DIGEST_BYTES_MAX, READERS_MAX = 2048, TOUCHES_MAX = 4096, TOUCH_DELAY_S = 10 };
 
 static const size_t map_size = (size_t)16 << 30; /* address space only; it cannot grow later */
 static const char schema[] = "1";
@@ -41,6 +41,7 @@ struct write {
     enum table table;
     struct key key;
     struct buf value;  /* PUT; owned */
+    int64_t when_ms;   /* TOUCH */
     struct loop *loop; /* FLUSH: who is told by `mail`, or NULL and then `done` is posted */
     struct mail *mail;
     sem_t *done;
@@ -55,7 +56,8 @@ struct index {
     pthread_cond_t filled;
     struct list queue;
     struct list readers;
-    unsigned touches; /* in the queue */
+    unsigned waiting; /* writes in the queue, */
+    unsigned touches; /* and those of them that are in no hurry */
     bool stopping;
 };
 
@@ -64,8 +66,7 @@ struct reader {
     MDB_txn *txn;
 };
 
-/* ---- keys --------------------------------------------------------------------------------------
- */
+/* ---- keys ---- */
 
 static struct key digest_key(const struct digest *digest)
 {
@@ -105,8 +106,7 @@ static MDB_val val_of(const struct key *key)
     return (MDB_val){key->length, (void *)key->bytes};
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static MDB_txn *begin_read(struct index *index)
 {
@@ -216,8 +216,7 @@ void index_each_blob(struct index *index,
     mdb_txn_reset(txn);
 }
 
-/* ---- the writer --------------------------------------------------------------------------------
- */
+/* ---- the writer ---- */
 
 static int touch(struct index *index, MDB_txn *txn, const struct write *write)
 {
@@ -228,7 +227,8 @@ static int touch(struct index *index, MDB_txn *txn, const struct write *write)
     if (mdb_get(txn, index->tables[BLOBS], &key, &value) != 0 ||
         !blob_record_decode((struct view){value.mv_data, value.mv_size}, &record))
         return 0;
-    record.last_used = (int64_t)time(NULL);
+    if (write->when_ms > record.last_used_ms)
+        record.last_used_ms = write->when_ms;
     blob_record_encode(&record, &bytes);
     value = (MDB_val){bytes.length, bytes.data};
     int code = mdb_put(txn, index->tables[BLOBS], &key, &value, 0);
@@ -293,7 +293,20 @@ static void take_queue(struct index *index, struct list *batch)
         list_unlink(node);
         list_append(batch, node);
     }
-    index->touches = 0;
+    index->waiting = index->touches = 0;
+}
+
+/* Waits for a write. Touches are in no hurry: they go with the next one, or after a while. */
+static bool wait_for_work(struct index *index)
+{
+    struct timespec until;
+
+    if (index->waiting > index->touches)
+        return true;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += TOUCH_DELAY_S;
+    bool waited = pthread_cond_timedwait(&index->filled, &index->mutex, &until) == ETIMEDOUT;
+    return index->waiting > index->touches || (waited && index->touches > 0);
 }
 
 static void *run(void *argument)
@@ -305,10 +318,8 @@ static void *run(void *argument)
     list_init(&batch);
     pthread_mutex_lock(&index->mutex);
     while (!index->stopping || !list_is_empty(&index->queue)) {
-        if (list_is_empty(&index->queue)) {
-            pthread_cond_wait(&index->filled, &index->mutex);
+        if (!index->stopping && !wait_for_work(index))
             continue;
-        }
         take_queue(index, &batch);
         pthread_mutex_unlock(&index->mutex);
         commit(index, &batch);
@@ -327,6 +338,7 @@ static void queue(struct index *index, struct write *write)
 {
     pthread_mutex_lock(&index->mutex);
     list_append(&index->queue, &write->node);
+    index->waiting++;
     pthread_cond_signal(&index->filled);
     pthread_mutex_unlock(&index->mutex);
 }
@@ -387,12 +399,13 @@ void index_touch(struct index *index, const struct digest *digest)
 {
     struct write *write = write_new(TOUCH, BLOBS, digest_key(digest));
 
+    write->when_ms = clock_wall_ms();
     pthread_mutex_lock(&index->mutex);
     bool taken = index->touches < TOUCHES_MAX;
     if (taken) {
         index->touches++;
+        index->waiting++;
         list_append(&index->queue, &write->node);
-        pthread_cond_signal(&index->filled);
     }
     pthread_mutex_unlock(&index->mutex);
     if (!taken)
@@ -421,8 +434,7 @@ void index_flush_wait(struct index *index)
     sem_destroy(&done);
 }
 
-/* ---- opening -----------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 /* A data file that is shorter than its pages would kill us with SIGBUS later. */
 static bool is_truncated(MDB_env *env, const char *path)

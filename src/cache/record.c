@@ -4,8 +4,7 @@
 
 enum { RECORD_VERSION = 1, EXTENTS_MAX = 1 << 22 };
 
-/* ---- writing: whole numbers as LEB128, texts and lists with their length before them ------------
- */
+/* ---- writing: whole numbers as LEB128, texts and lists with their length before them ---- */
 
 static void put_number(struct buf *out, uint64_t value)
 {
@@ -44,7 +43,7 @@ void blob_record_encode(const struct blob_record *record, struct buf *out)
     put_number(out, record->complete);
     put_number(out, record->synced);
     put_number(out, record->size);
-    put_number(out, (uint64_t)record->last_used);
+    put_number(out, (uint64_t)record->last_used_ms);
     put_text(out, record->media_type);
     put_text(out, record->boot_id);
     put_extents(out, &record->present);
@@ -69,8 +68,7 @@ void holding_record_encode(const struct holding_record *record, struct buf *out)
     put_text(out, record->upstream);
 }
 
-/* ---- reading: a cursor that remembers that something was wrong ----------------------------------
- */
+/* ---- reading: a cursor that remembers that something was wrong ---- */
 
 struct cursor {
     struct view rest;
@@ -171,7 +169,7 @@ bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
     record.complete = get_bool(&cursor);
     record.synced = get_bool(&cursor);
     record.size = get_number(&cursor);
-    record.last_used = (int64_t)get_number(&cursor);
+    record.last_used_ms = (int64_t)get_number(&cursor);
     get_text(&cursor, record.media_type, sizeof(record.media_type));
     get_text(&cursor, record.boot_id, sizeof(record.boot_id));
     get_extents(&cursor, &record.present, record.size);

@@ -17,8 +17,7 @@
 
 static const char format[] = "entrepot 1\n";
 
-/* ---- the folder --------------------------------------------------------------------------------
- */
+/* ---- the folder ---- */
 
 static enum err fail(struct buf *ret_problem, const char *what, const char *path)
 {
@@ -116,8 +115,7 @@ static enum err open_folder(struct store *store, const char *path, struct buf *r
     return ERR_CONFIG;
 }
 
-/* ---- walking the files -------------------------------------------------------------------------
- */
+/* ---- walking the files ---- */
 
 /* Calls `visit` for each file at `depth` folders below `path`. */
 static void walk(struct store *store, const char *path, int depth,
@@ -167,7 +165,7 @@ static void record_again(struct store *store, const char *path, const char *name
         fstatat(store->directory, path, &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode))
         return;
     record.size = (uint64_t)file.st_size;
-    record.last_used = (int64_t)file.st_mtime;
+    record.last_used_ms = (int64_t)file.st_mtime * 1000;
     index_put_blob(store->index, &digest, &record);
 }
 
@@ -200,8 +198,7 @@ static bool count_blob(void *argument, const struct digest *digest,
     return true;
 }
 
-/* ---- opening and closing -----------------------------------------------------------------------
- */
+/* ---- opening and closing ---- */
 
 static void read_boot_id(struct store *store)
 {

@@ -46,8 +46,7 @@ static void set_state(struct conn *conn, enum conn_state state)
     conn->state = state;
 }
 
-/* ---- what we wait for: poll interest and deadline ----------------------------------------------
- */
+/* ---- what we wait for: poll interest and deadline ---- */
 
 static int interest_of(const struct conn *conn)
 {
@@ -88,8 +87,7 @@ static void clear_deadline(struct conn *conn)
     conn->deadline_ms = 0;
 }
 
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 static void on_handle_closed(uv_handle_t *handle)
 {
@@ -140,8 +138,7 @@ static void conn_linger(struct conn *conn)
     update_interest(conn);
 }
 
-/* ---- reading heads -----------------------------------------------------------------------------
- */
+/* ---- reading heads ---- */
 
 static void refuse(struct conn *conn, enum err err, const char *detail)
 {
@@ -288,8 +285,7 @@ static void drain(struct conn *conn)
         conn_close(conn);
 }
 
-/* ---- events ------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static void on_readable(struct conn *conn)
 {
@@ -333,7 +329,11 @@ static void on_deadline(struct conn *conn)
             conn_close(conn);
         break;
     case CONN_BUSY:
-        conn_lose(conn);
+        conn->deadline_ms = 0;
+        if (conn->wants_writable)
+            conn_lose(conn);
+        else
+            conn->group->events->on_overdue(conn);
         break;
     case CONN_LINGER:
         conn_close(conn);
@@ -367,8 +367,7 @@ static void on_again(struct mail *mail)
     close_if_over(conn);
 }
 
-/* ---- what the owner calls ----------------------------------------------------------------------
- */
+/* ---- what the owner calls ---- */
 
 bool conn_keeps_alive(const struct conn *conn)
 {
@@ -404,6 +403,12 @@ ssize_t conn_send_file(struct conn *conn, int fd, uint64_t offset, uint64_t leng
     return errno == EAGAIN || errno == EINTR ? 0 : -1;
 }
 
+void conn_await(struct conn *conn, uint64_t timeout_ms)
+{
+    CHECK(conn->state == CONN_BUSY && !conn->wants_writable);
+    set_deadline(conn, timeout_ms);
+}
+
 void conn_want_writable(struct conn *conn, bool wanted)
 {
     CHECK(conn->state == CONN_BUSY);
@@ -436,8 +441,7 @@ void conn_cut(struct conn *conn)
     conn_linger(conn);
 }
 
-/* ---- the group ---------------------------------------------------------------------------------
- */
+/* ---- the group ---- */
 
 void conn_print_address(const struct sockaddr *address, socklen_t length,
                         char out[CONN_ADDRESS_SIZE])

@@ -22,6 +22,14 @@ int64_t clock_wall_s(void)
     return (int64_t)time(NULL);
 }
 
+int64_t clock_wall_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /*
  * Mails are popped one at a time, so that a mail may recall any other, even one that arrived in
  * the same burst. Mails posted while we deliver ring the bell again: they wait for the next turn

@@ -60,8 +60,7 @@ static enum err err_of_curl(CURLcode code)
     }
 }
 
-/* ---- the end of a transfer ---------------------------------------------------------------------
- */
+/* ---- the end of a transfer ---- */
 
 static void on_head_timer_closed(uv_handle_t *handle)
 {
@@ -142,8 +141,7 @@ static void on_head_timeout(uv_timer_t *timer)
     transfer_end(transfer, ERR_UPSTREAM_TIMEOUT);
 }
 
-/* ---- what curl calls ---------------------------------------------------------------------------
- */
+/* ---- what curl calls ---- */
 
 static size_t on_write(char *data, size_t one, size_t length, void *argument)
 {
@@ -265,8 +263,7 @@ static int on_timeout_change(CURLM *multi, long timeout_ms, void *argument)
     return 0;
 }
 
-/* ---- the owner's side --------------------------------------------------------------------------
- */
+/* ---- the owner's side ---- */
 
 void transfers_init(struct transfers *transfers, struct loop *loop, const struct config *config)
 {
@@ -283,13 +280,27 @@ void transfers_init(struct transfers *transfers, struct loop *loop, const struct
     curl_multi_setopt(transfers->multi, CURLMOPT_MAXCONNECTS, (long)config->upstream_connections);
 }
 
+void transfers_fail(struct transfers *transfers, enum err err)
+{
+    struct list ending;
+
+    list_init(&ending);
+    loop_check_thread(transfers->loop);
+    while (!list_is_empty(&transfers->running)) { /* not those that an end starts */
+        struct list *node = transfers->running.next;
+        list_unlink(node);
+        list_append(&ending, node);
+    }
+    while (!list_is_empty(&ending))
+        transfer_end(container_of(ending.next, struct transfer, node), err);
+}
+
 void transfers_stop(struct transfers *transfers)
 {
     loop_check_thread(transfers->loop);
     loop_recall(transfers->loop, &transfers->reap);
     on_reap(&transfers->reap);
-    while (!list_is_empty(&transfers->running))
-        transfer_cancel(container_of(transfers->running.next, struct transfer, node));
+    CHECK(list_is_empty(&transfers->running));
     curl_multi_cleanup(transfers->multi); /* closes connections: on_watch with REMOVE */
     transfers->multi = NULL;
     uv_close((uv_handle_t *)&transfers->timer, NULL);

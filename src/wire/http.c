@@ -42,8 +42,7 @@ static char lower(char c)
     return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
-/* ---- the parser's callbacks -------------------------------------------------------------------
- */
+/* ---- the parser's callbacks ---- */
 
 static struct http_parser *parser_of(llhttp_t *llhttp)
 {
@@ -113,8 +112,7 @@ static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
 };
 
-/* ---- the checks of a whole head ---------------------------------------------------------------
- */
+/* ---- the checks of a whole head ---- */
 
 /*
  * llhttp lets pass what RFC 9112 2.2 and 5.1 do not: bare LF behind the request line and at the end
@@ -241,8 +239,7 @@ static const char *head_problem(const struct http_parser *parser)
     return problem;
 }
 
-/* ---- the parser -------------------------------------------------------------------------------
- */
+/* ---- the parser ---- */
 
 void http_parser_init(struct http_parser *parser)
 {
@@ -312,8 +309,7 @@ const char *http_parser_problem(const struct http_parser *parser)
     return parser->problem;
 }
 
-/* ---- fields -----------------------------------------------------------------------------------
- */
+/* ---- fields ---- */
 
 struct view http_field(const struct http_request *request, struct view name)
 {
@@ -332,8 +328,7 @@ size_t http_field_count(const struct http_request *request, struct view name)
     return count;
 }
 
-/* ---- values -----------------------------------------------------------------------------------
- */
+/* ---- values ---- */
 
 /* Takes exactly `digits` digits off the front; false when they are not there or out of bounds. */
 static bool take_number(struct view *rest, size_t digits, unsigned low, unsigned high, int *ret)
@@ -473,9 +468,7 @@ bool http_query_value(struct view query, struct view name, struct view *ret_valu
     return false;
 }
 
-/* ---- parameters and Link
- * -------------------------------------------------------------------------------------
- */
+/* ---- parameters and Link ---- */
 
 bool http_take_value(struct view *rest, struct view *ret_value)
 {

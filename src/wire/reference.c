@@ -90,8 +90,7 @@ bool reference_is_tag(struct view text)
     return true;
 }
 
-/* ---- the path ---------------------------------------------------------------------------------
- */
+/* ---- the path ---- */
 
 /*
  * Splits at '/' first and decodes then, so that an encoded slash cannot move a border. False when a
@@ -161,8 +160,7 @@ static enum route_kind kind_of(const struct config *config, const struct names *
     return ROUTE_OTHER;
 }
 
-/* ---- the upstream -----------------------------------------------------------------------------
- */
+/* ---- the upstream ---- */
 
 /* The value of ns, else of OCI-Namespace (R1, R7); false when it cannot be a name. */
 static bool read_ns(struct view query, struct view ns_field, char *out, size_t out_size)
@@ -230,8 +228,7 @@ static enum err parse_ping(const struct config *config, const char *ns, const st
     return OK;
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------
- */
+/* ---- the rest ---- */
 
 /* Joins all components but the last two. */
 static enum err join_repository(const struct config *config, const struct names *names,

@@ -1,0 +1,64 @@
+#ifndef CACHE_FETCH_H
+#define CACHE_FETCH_H
+
+/*
+ * Fills blobs: on the fetch loop that owns the digest (digest[0] % F), a fetch asks its source for
+ * what is missing, writes what comes, publishes it, hashes it in file order behind the writing, and
+ * goes on after a break where it broke.
+ *
+ *   QUEUED -> FILE -> CALL <-> PAUSE             (a try failed; wait, then ask for the rest)
+ *                      `---> HASH -> LEARN -> SETTLE -> gone
+ *                      |       `-> (digest differs)  |
+ *                      `-> (failed for good) --------'--> gone
+ *
+ * Readers see the blob COMPLETE at the end of HASH (LEARN for a manifest, so that what it names is
+ * known when its reader asks for it); SETTLE makes it last (fsync, rename, record) behind their
+ * back. A fill goes on when all its readers have left. Only when it fails for good do they get an
+ * error, all the same one; what was written stays for the next try.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "cache/blob.h"
+#include "cache/source.h"
+#include "cache/store.h"
+#include "cache/token.h"
+#include "io/loop.h"
+
+struct fetch;
+
+/* What one fetch loop has. */
+struct fetcher {
+    struct loop loop;
+    struct calls calls;
+    struct store *store; /* borrowed */
+    struct list fetches; /* all that are not gone */
+    struct list queued;  /* those that wait for their upstream's other calls to end */
+    unsigned *active;    /* owned; calls of fetches running, by upstream */
+    unsigned busy;       /* other computations under way on this loop */
+    struct mail stop;
+    uv_timer_t stop_timer;
+    bool stopping;
+};
+
+/*
+ * Starts to fill a PARTIAL blob; it is FILLING when this returns. `given`, when not empty, holds
+ * all its bytes, and is taken over; `media_type` is theirs, or "". Thread: fetcher's loop, as all
+ * here.
+ */
+void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source *source,
+                 struct buf *given, const char *media_type);
+
+/* One more source, to be asked when the others have refused. */
+void fetch_add_source(struct fetch *fetch, const struct source *source);
+
+/* Fails what can be failed now, with ERR_STOPPING; what has been verified is left to settle. The
+ * calls that run are ended by the fetcher. */
+void fetch_stop(struct fetch *fetch);
+
+/* For the fetcher's walk over its fetches. */
+struct fetch *fetch_of_node(struct list *node);
+
+#endif

@@ -1,0 +1,73 @@
+#ifndef SERVE_EXCHANGE_H
+#define SERVE_EXCHANGE_H
+
+/*
+ * One request and its answer: times, outcome, head and body, and the line in the log at the end.
+ *
+ * Embedded in the owner's object. An answer is begun once, by one of the exchange_ functions that
+ * say so; `on_done` comes when it has ended, in whatever way, and may come before they return.
+ * Thread: the conn's loop.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/stats.h"
+#include "io/conn.h"
+#include "serve/reply.h"
+#include "wire/http.h"
+
+enum { EXCHANGE_PIECES_MAX = 2 };
+
+struct exchange {
+    struct conn *conn; /* borrowed */
+    struct reply reply;
+    struct piece pieces[EXCHANGE_PIECES_MAX];
+    struct buf head;
+    struct buf body; /* errors, lists, metrics */
+    enum http_method method;
+    enum stats_kind kind;
+    enum stats_outcome outcome;
+    int status;   /* 0: not begun */
+    enum err err; /* what the client was told, or why it was cut */
+    uint64_t began_us;
+    bool quiet;             /* no line in the log */
+    char range[128];        /* as asked for, cut */
+    const char *upstream;   /* borrowed: for the log; or "" */
+    const char *repository; /* borrowed */
+    const char *reference;  /* borrowed: tag or digest */
+    void (*on_done)(struct exchange *exchange);
+};
+
+/* Starts the clock. `request` may be NULL: a head that could not be parsed. */
+void exchange_begin(struct exchange *exchange, struct conn *conn,
+                    const struct http_request *request, void (*on_done)(struct exchange *exchange));
+
+/* Starts a head: the status line, and what stands in every head. Not yet the answer. */
+void exchange_head(struct exchange *exchange, int status, uint64_t content_length,
+                   const char *media_type);
+
+/* One more field. */
+void exchange_field(struct exchange *exchange, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Answers with the head and, unless the method is HEAD, exchange->body. Begins the answer. */
+void exchange_send(struct exchange *exchange);
+
+/* The same with a range of a blob, which the owner refers to until on_done. */
+void exchange_send_blob(struct exchange *exchange, struct blob *blob, uint64_t start, uint64_t end,
+                        bool verified_end);
+
+/* Answers with an error in the form of the OCI distribution-spec. Begins the answer. */
+void exchange_fail(struct exchange *exchange, enum err err, const char *detail,
+                   uint64_t retry_after_s);
+
+/* The conn is gone: on_done comes. */
+void exchange_gone(struct exchange *exchange);
+
+/* Releases what is left, after on_done. */
+void exchange_release(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,47 @@
+#ifndef SERVE_REGISTRY_H
+#define SERVE_REGISTRY_H
+
+/*
+ * The pull API (OCI distribution-spec, "Pull") on one serve loop: route, find, reply, errors. What
+ * real clients need of it is the checklist of clients.md; its rows are cited where they bind.
+ *
+ *   route -> manifest by tag:    is the tag fresh? else ask, once -.
+ *         -> manifest by digest: --------------------------------+-> find -> reply
+ *         -> blob:               --------------------------------'
+ *         -> tag list, referrers: ask the upstream
+ *
+ * Find: look at the blob; wait for it, want it, or confirm that this repository holds it, until
+ * there is something to send. Every wait ends with an error in bounded time (answer_timeout); what
+ * was waited for goes on.
+ */
+
+#include "cache/fetcher.h"
+#include "io/listener.h"
+#include "io/loop.h"
+#include "serve/request.h"
+
+/* What one serve loop has. */
+struct registry {
+    struct loop loop;
+    struct listener listener;
+    struct services services;
+    struct mail drain, cut; /* from main */
+    struct loop *main_loop; /* borrowed */
+    struct mail *ended;     /* borrowed; posted to main's loop when the last conn has closed */
+};
+
+/* Starts to serve on `fd`, a listening socket, in a thread of its own. Thread: main. */
+void registry_start(struct registry *registry, size_t number, int fd, struct store *store,
+                    struct fetchers *fetchers);
+
+/* Stops accepting; running answers may end. With the last of them `ended` is posted to `loop`,
+ * once, and the thread ends. Thread: main. */
+void registry_drain(struct registry *registry, struct loop *loop, struct mail *ended);
+
+/* After registry_drain: cuts the answers that are left. Once. Thread: main. */
+void registry_cut(struct registry *registry);
+
+/* Waits for the thread and frees what registry_start made. Thread: main. */
+void registry_join(struct registry *registry);
+
+#endif

@@ -1,0 +1,69 @@
+#ifndef SERVE_REQUEST_H
+#define SERVE_REQUEST_H
+
+/*
+ * One request of the pull API, and the ways in which it is answered. It waits for one thing at a
+ * time: a blob (waiter) or a computation (caller). Thread: services->loop, all functions.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "base/err.h"
+#include "cache/fetcher.h"
+#include "cache/flight.h"
+#include "cache/source.h"
+#include "serve/exchange.h"
+#include "wire/range.h"
+#include "wire/reference.h"
+
+/* What the requests of one serve loop need. All borrowed. */
+struct services {
+    struct loop *loop;
+    const struct config *config;
+    struct store *store;
+    struct fetchers *fetchers;
+};
+
+struct request {
+    struct exchange exchange;
+    const struct services *services; /* borrowed */
+    struct request **place;          /* borrowed; where its owner points at it; NULL at the end */
+    struct route route;
+    struct source source;        /* of what is asked for, once its digest is known */
+    struct blob *blob;           /* counted */
+    struct waiter waiter;        /* for the blob */
+    struct flight_caller caller; /* for a computation */
+    struct range_spec range;
+    bool has_range;
+    bool known;    /* this repository holds the digest: learned, or just confirmed */
+    bool wanted;   /* the blob's filling was asked for, or joined */
+    bool checked;  /* the upstream was asked about this manifest a moment ago */
+    bool stale;    /* the tag's upstream did not answer */
+    uint64_t size; /* as the upstream or a manifest said, or BLOB_SIZE_UNKNOWN */
+    char reference[DIGEST_TEXT_SIZE];        /* the digest, or the tag */
+    char media_type[RECORD_MEDIA_TYPE_SIZE]; /* a tag's */
+};
+
+/* Makes one; `*place` points at it until it has ended and is freed. `http` may be NULL: a head that
+ * could not be parsed. */
+struct request *request_new(const struct services *services, struct request **place,
+                            struct conn *conn, const struct http_request *http);
+
+/* Fields that every good answer has. */
+void request_common_fields(struct request *request);
+
+/* Begins the answer: an error, */
+void request_fail(struct request *request, enum err err);
+
+/* the head alone, for HEAD; request->size is known, */
+void request_answer_head(struct request *request);
+
+/* or the blob, or the part that was asked for; `size` is the blob's. */
+void request_answer_blob(struct request *request, uint64_t size);
+
+/* Whether the range that was asked for lies outside of `size` bytes. */
+bool request_is_unsatisfiable(const struct request *request, uint64_t size);
+
+#endif

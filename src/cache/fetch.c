@@ -1,0 +1,683 @@
+/*
+ * The life of a fetch: fetch_start makes it, one step function a state moves it on, and fail() or
+ * on_settled() ends it. All on the owner's loop, but for the pool jobs that open, hash and settle;
+ * who ends a fetch while it is being hashed sets ENDING, and the job's end disposes of it.
+ */
+#include "cache/fetch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/stats.h"
+#include "cache/evict.h"
+#include "cache/hashing.h"
+#include "cache/learn.h"
+#include "cache/settle.h"
+#include "wire/http.h"
+#include "wire/range.h"
+
+enum {
+    SOURCES_MAX = 8,
+    RETRY_DELAY_MAX_MS = 10000,
+    RETRY_AFTER_MAX_S = 8, /* longer ones are not waited for: readers have better hosts to ask */
+    UNREACHABLE_TRIES = 2, /* before the first byte: nobody answers, so do not keep clients */
+    HASH_BATCH = 1 << 20,
+};
+
+#define FETCH_STATES(X) X(QUEUED) X(FILE) X(CALL) X(PAUSE) X(HASH) X(LEARN) X(SETTLE) X(ENDING)
+
+#define X(name) FETCH_##name,
+enum fetch_state { FETCH_STATES(X) FETCH_STATE_COUNT };
+#undef X
+
+struct fetch {
+    struct list node;   /* in fetcher->fetches */
+    struct list queued; /* in fetcher->queued; linked in QUEUED only */
+    struct fetcher *fetcher;
+    struct blob *blob; /* counted */
+    enum fetch_state state;
+    struct source sources[SOURCES_MAX]; /* the first of them is asked */
+    size_t source_count;
+    struct call *call;   /* CALL */
+    uint64_t asked;      /* CALL: the first byte asked for */
+    uint64_t at;         /* CALL: where the next byte of the body belongs */
+    struct buf given;    /* the bytes, when they were at hand */
+    uv_timer_t timer;    /* PAUSE */
+    struct disk_job job; /* FILE */
+    enum err job_err;
+    struct hashing hashing; /* runs beside CALL and PAUSE */
+    unsigned tries;         /* failed in a row, without a new byte */
+    uint64_t received;      /* new bytes written */
+    uint64_t received_before_try;
+    uint64_t checkpoint; /* `received` when the extents were last recorded */
+    uint64_t reserved;   /* of the budget */
+    uint64_t resumed;
+    uint64_t started_us;
+};
+
+static void step_file(struct fetch *fetch);
+static void step_call(struct fetch *fetch);
+static void step_hash(struct fetch *fetch);
+static void step_settle(struct fetch *fetch);
+static void fail(struct fetch *fetch, enum err err);
+static void start_queued(struct fetcher *fetcher);
+
+static void set_state(struct fetch *fetch, enum fetch_state state)
+{
+#define X(name) #name,
+    static const char *const names[] = {FETCH_STATES(X)};
+#undef X
+    static const bool edges[FETCH_STATE_COUNT][FETCH_STATE_COUNT] = {
+        [FETCH_QUEUED] = {[FETCH_FILE] = true, [FETCH_ENDING] = true},
+        [FETCH_FILE] = {[FETCH_CALL] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
+        [FETCH_CALL] =
+            {[FETCH_CALL] = true, [FETCH_PAUSE] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
+        [FETCH_PAUSE] = {[FETCH_CALL] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
+        [FETCH_HASH] = {[FETCH_LEARN] = true, [FETCH_SETTLE] = true, [FETCH_ENDING] = true},
+        [FETCH_LEARN] = {[FETCH_SETTLE] = true},
+        [FETCH_SETTLE] = {[FETCH_ENDING] = true},
+    };
+    struct log_line line;
+    char text[DIGEST_TEXT_SIZE];
+
+    CHECK(edges[fetch->state][state]);
+    if (log_begin(&line, CONFIG_LOG_DEBUG, "fetch")) {
+        log_text(&line, "digest", view_of(digest_print(&fetch->blob->digest, text)));
+        log_text(&line, "from", view_of(names[fetch->state]));
+        log_text(&line, "to", view_of(names[state]));
+        log_end(&line);
+    }
+    fetch->state = state;
+}
+
+/* ---- the end ---- */
+
+static void log_fill(const struct fetch *fetch, enum err verdict)
+{
+    const struct source *source = &fetch->sources[0];
+    char text[DIGEST_TEXT_SIZE];
+    struct log_line line;
+
+    if (!log_begin(&line, verdict == OK ? CONFIG_LOG_INFO : CONFIG_LOG_WARN, "fill"))
+        return;
+    log_text(&line, "digest", view_of(digest_print(&fetch->blob->digest, text)));
+    log_text(&line, "upstream", view_of(source->upstream->config->name));
+    log_text(&line, "repository", view_of(source->repository));
+    log_number(&line, "bytes", fetch->received);
+    if (fetch->blob->size != BLOB_SIZE_UNKNOWN)
+        log_number(&line, "size", fetch->blob->size);
+    log_number(&line, "resumed", fetch->resumed);
+    log_seconds(&line, "seconds", clock_monotonic_us() - fetch->started_us);
+    log_text(&line, "verdict", view_of(err_label(verdict)));
+    if (verdict != OK)
+        log_text(&line, "message", view_of(err_sentence(verdict)));
+    log_end(&line);
+}
+
+/* The only one who changes `present` is this loop, so it may look without the mutex. */
+static const struct extents *present_of(const struct fetch *fetch)
+{
+    return &fetch->blob->present;
+}
+
+/* What a crash from here on will not lose. */
+static void record_extents(struct fetch *fetch)
+{
+    struct store *store = fetch->fetcher->store;
+    struct blob *blob = fetch->blob;
+    struct blob_record record = {
+        .size = blob->size, .last_used_ms = clock_wall_ms(), .present = *present_of(fetch)};
+
+    if (record.present.count == 0)
+        return;
+    (void)view_copy(view_of(blob->media_type), record.media_type, sizeof(record.media_type));
+    (void)view_copy(view_of(store->boot_id), record.boot_id, sizeof(record.boot_id));
+    index_put_blob(store->index, &blob->digest, &record);
+    fetch->checkpoint = fetch->received;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct fetch *fetch = container_of((uv_timer_t *)handle, struct fetch, timer);
+
+    list_unlink(&fetch->node);
+    hashing_release(&fetch->hashing);
+    buf_release(&fetch->given);
+    blob_unref(fetch->blob);
+    free(fetch);
+}
+
+/* ENDING, and no job is running: gone. */
+static void dispose(struct fetch *fetch)
+{
+    if (fetch->hashing.running)
+        return; /* its end comes back here */
+    fetch->blob->fetch = NULL;
+    evict_unreserve(fetch->fetcher->store, fetch->reserved);
+    fetch->reserved = 0;
+    stats_subtract(STAT_FILLS_RUNNING, AT_ALL, 1);
+    uv_close((uv_handle_t *)&fetch->timer, on_timer_closed);
+}
+
+static void drop_call(struct fetch *fetch)
+{
+    fetch->fetcher->active[fetch->sources[0].upstream->index]--;
+    fetch->call = NULL;
+    start_queued(fetch->fetcher);
+}
+
+/* The bytes are wrong: none of them is worth keeping. */
+static void discard(struct fetch *fetch)
+{
+    struct store *store = fetch->fetcher->store;
+    char path[BLOB_PATH_SIZE];
+
+    blob_path_partial(&fetch->blob->digest, path);
+    index_delete_blob(store->index, &fetch->blob->digest);
+    if (unlinkat(store->directory, path, 0) != 0)
+        log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be removed: %s", path, strerror(errno));
+}
+
+static void fail(struct fetch *fetch, enum err err)
+{
+    if (list_is_linked(&fetch->queued))
+        list_unlink(&fetch->queued);
+    set_state(fetch, FETCH_ENDING);
+    if (err == ERR_DIGEST_MISMATCH)
+        discard(fetch);
+    else
+        record_extents(fetch);
+    stats_add(STAT_FILLS_FAILED, AT(err), 1);
+    log_fill(fetch, err);
+    blob_finish(fetch->blob, err);
+    dispose(fetch);
+}
+
+/* ---- SETTLE: make it last ---- */
+
+static void on_settled(void *owner, enum err err)
+{
+    struct fetch *fetch = owner;
+
+    (void)err; /* said in the log; the blob is served while it is open */
+    set_state(fetch, FETCH_ENDING);
+    dispose(fetch);
+}
+
+static void step_settle(struct fetch *fetch)
+{
+    set_state(fetch, FETCH_SETTLE);
+    stats_add(STAT_FILLS_FINISHED, AT_ALL, 1);
+    log_fill(fetch, OK);
+    blob_finish(fetch->blob, OK);
+    settle_start(fetch->fetcher->store, &fetch->fetcher->loop, fetch->blob, on_settled, fetch);
+}
+
+/* ---- HASH and LEARN: is it true, and what does it say? ---- */
+
+static void on_learned(void *owner, const struct learned *learned)
+{
+    struct fetch *fetch = owner;
+
+    if (fetch->blob->media_type[0] == '\0')
+        blob_set_media_type(fetch->blob, learned->media_type);
+    step_settle(fetch);
+}
+
+/* All bytes are here and hashed. */
+static void verify(struct fetch *fetch)
+{
+    struct digest digest;
+    char expected[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
+
+    hashing_finish(&fetch->hashing, &digest);
+    if (!digest_equal(&digest, &fetch->blob->digest)) {
+        stats_add(STAT_DIGEST_MISMATCHES, AT_ALL, 1);
+        log_message(CONFIG_LOG_ERROR, "mismatch", "%s of %s sent bytes with the digest %s for %s",
+                    fetch->sources[0].repository, fetch->sources[0].upstream->config->name,
+                    digest_print(&digest, found), digest_print(&fetch->blob->digest, expected));
+        fail(fetch, ERR_DIGEST_MISMATCH);
+        return;
+    }
+    if (!fetch->sources[0].is_manifest) {
+        step_settle(fetch);
+        return;
+    }
+    set_state(fetch, FETCH_LEARN);
+    learn_start(fetch->fetcher->store, &fetch->fetcher->loop, fetch->blob, &fetch->sources[0],
+                on_learned, fetch);
+}
+
+static void hash_on(struct fetch *fetch)
+{
+    uint64_t end = extents_run_end(present_of(fetch), 0);
+
+    if (fetch->state == FETCH_HASH || end - fetch->hashing.done >= HASH_BATCH)
+        hashing_go(&fetch->hashing, &fetch->fetcher->loop, fetch->blob->fd, end);
+}
+
+static void on_hash_progress(struct hashing *hashing)
+{
+    struct fetch *fetch = container_of(hashing, struct fetch, hashing);
+
+    if (fetch->state == FETCH_ENDING)
+        dispose(fetch);
+    else if (fetch->state == FETCH_HASH)
+        step_hash(fetch);
+    else
+        hash_on(fetch);
+}
+
+/* HASH: all bytes are here. */
+static void step_hash(struct fetch *fetch)
+{
+    if (fetch->hashing.running)
+        return;
+    if (fetch->hashing.err != OK)
+        fail(fetch, fetch->hashing.err);
+    else if (fetch->hashing.done == fetch->blob->size)
+        verify(fetch);
+    else
+        hash_on(fetch);
+}
+
+static void begin_hash(struct fetch *fetch)
+{
+    set_state(fetch, FETCH_HASH);
+    if (fetch->received > 0)
+        record_extents(fetch); /* a crash now would cost a second look, not a second fetch */
+    step_hash(fetch);
+}
+
+/* ---- CALL: bytes come ---- */
+
+static bool is_whole(const struct fetch *fetch)
+{
+    struct extent gap;
+
+    return fetch->blob->size != BLOB_SIZE_UNKNOWN &&
+           !extents_first_gap(present_of(fetch), (struct extent){0, fetch->blob->size}, &gap);
+}
+
+/* The size, from the head of an answer. */
+static enum err take_size(struct fetch *fetch, uint64_t size)
+{
+    struct blob *blob = fetch->blob;
+    const struct config *config = fetch->fetcher->store->config;
+
+    if (blob->size == size)
+        return OK;
+    if (blob->size != BLOB_SIZE_UNKNOWN || size > INT64_MAX)
+        return ERR_UPSTREAM_NONSENSE;
+    if (fetch->sources[0].is_manifest && size > config->max_manifest)
+        return ERR_UPSTREAM_TOO_LARGE;
+    enum err err = evict_reserve(fetch->fetcher->store, size);
+    if (err != OK)
+        return err;
+    fetch->reserved = size;
+    blob_set_size(blob, size);
+    return OK;
+}
+
+/* Where the body of this answer belongs, and how long the blob is. */
+static enum err take_position(struct fetch *fetch, struct call *call, int status)
+{
+    struct view field = call_field(call, "Content-Range");
+    struct extent range;
+    uint64_t size = BLOB_SIZE_UNKNOWN;
+
+    if (status == 200) {
+        /* The whole, even if a part was asked for: what we have already is passed over. */
+        fetch->at = 0;
+        if (!view_to_uint64(call_field(call, "Content-Length"), &size))
+            return OK; /* chunked: known at the end */
+        return take_size(fetch, size);
+    }
+    if (!range_parse_content_range(field, &range, &size) || range.start != fetch->asked ||
+        size == UINT64_MAX)
+        return ERR_UPSTREAM_NONSENSE;
+    fetch->at = range.start;
+    return take_size(fetch, size);
+}
+
+/* The source has shown that it holds the blob. */
+static void note_held(struct fetch *fetch)
+{
+    const struct source *source = &fetch->sources[0];
+    struct holding_record record = {.size = fetch->blob->size, .is_manifest = source->is_manifest};
+
+    CHECK(view_copy(view_of(source->upstream->config->name), record.upstream,
+                    sizeof(record.upstream)));
+    index_put_holding(fetch->fetcher->store->index, source->repository, &fetch->blob->digest,
+                      &record);
+    blob_set_held_by(fetch->blob, source->key);
+}
+
+static enum err on_head(struct call *call, int status)
+{
+    struct fetch *fetch = call_owner(call);
+    char media_type[RECORD_MEDIA_TYPE_SIZE];
+
+    enum err err = take_position(fetch, call, status);
+    if (err != OK)
+        return err;
+    if (fetch->sources[0].is_manifest && fetch->received == 0 &&
+        http_media_type(call_field(call, "Content-Type"), media_type, sizeof(media_type)))
+        blob_set_media_type(fetch->blob, media_type);
+    note_held(fetch);
+    return OK;
+}
+
+/* Writes and publishes what is not there yet of [at, at + length): never a byte twice. */
+static enum err store_bytes(struct fetch *fetch, const char *data, size_t length)
+{
+    struct extent body = {fetch->at, fetch->at + length}, rest = body, gap;
+
+    while (extents_first_gap(present_of(fetch), rest, &gap)) {
+        uint64_t part = gap.end - gap.start;
+        enum err err =
+            disk_write(fetch->blob->fd, data + (gap.start - body.start), part, gap.start);
+        if (err != OK)
+            return err;
+        blob_publish(fetch->blob, gap);
+        fetch->received += part;
+        rest.start = gap.end;
+    }
+    fetch->at = body.end;
+    return OK;
+}
+
+static enum err on_body(struct call *call, const void *data, size_t length)
+{
+    struct fetch *fetch = call_owner(call);
+    const struct config *config = fetch->fetcher->store->config;
+    uint64_t limit = fetch->blob->size;
+
+    if (limit == BLOB_SIZE_UNKNOWN)
+        limit = fetch->sources[0].is_manifest ? config->max_manifest : config->cache_size;
+    if (fetch->at > limit || length > limit - fetch->at)
+        return fetch->blob->size == BLOB_SIZE_UNKNOWN ? ERR_UPSTREAM_TOO_LARGE
+                                                      : ERR_UPSTREAM_NONSENSE;
+    enum err err = store_bytes(fetch, data, length);
+    if (err != OK)
+        return err;
+    hash_on(fetch);
+    if (fetch->received - fetch->checkpoint >= config->checkpoint)
+        record_extents(fetch);
+    return OK;
+}
+
+/* ---- PAUSE: after a try that failed ---- */
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    struct fetch *fetch = container_of(timer, struct fetch, timer);
+    LOOP_CALLBACK(&fetch->fetcher->loop);
+
+    stats_add(STAT_FILLS_RESUMED, AT_ALL, 1);
+    fetch->resumed++;
+    step_call(fetch);
+}
+
+static bool may_retry(const struct fetch *fetch, enum err err, uint64_t retry_after_s)
+{
+    unsigned limit = (unsigned)fetch->fetcher->store->config->fill_tries;
+
+    if (err == ERR_UPSTREAM_UNREACHABLE && fetch->received == 0 && limit > UNREACHABLE_TRIES)
+        limit = UNREACHABLE_TRIES;
+    if (err == ERR_UPSTREAM_LIMITED && retry_after_s > RETRY_AFTER_MAX_S)
+        return false;
+    return (err_is_retryable(err) || err == ERR_UPSTREAM_LIMITED) && fetch->tries < limit;
+}
+
+static void pause_fetch(struct fetch *fetch, uint64_t retry_after_s)
+{
+    unsigned doublings = fetch->tries - 1 < 16 ? fetch->tries - 1 : 16;
+    uint64_t delay = fetch->fetcher->store->config->retry_delay << doublings;
+
+    if (delay > RETRY_DELAY_MAX_MS)
+        delay = RETRY_DELAY_MAX_MS;
+    if (retry_after_s * 1000 > delay)
+        delay = retry_after_s * 1000;
+    set_state(fetch, FETCH_PAUSE);
+    uv_timer_start(&fetch->timer, on_pause_over, delay, 0);
+}
+
+/* This source does not have it, or not for us: remember that, and turn to the next. */
+static bool next_source(struct fetch *fetch, enum err err)
+{
+    struct store *store = fetch->fetcher->store;
+
+    absence_note(&store->absences, fetch->sources[0].key, err, store->config->negative_ttl);
+    if (fetch->source_count == 1)
+        return false;
+    fetch->source_count--;
+    memmove(&fetch->sources[0], &fetch->sources[1],
+            fetch->source_count * sizeof(fetch->sources[0]));
+    blob_wake(fetch->blob); /* whoever came by the refused one learns it now */
+    return true;
+}
+
+/* A try has failed. */
+static void recover(struct fetch *fetch, enum err err, uint64_t retry_after_s)
+{
+    struct upstream *upstream = fetch->sources[0].upstream;
+    const struct config *config = fetch->fetcher->store->config;
+
+    if (fetch->received > fetch->received_before_try)
+        fetch->tries = 0;
+    fetch->tries++;
+    if (err == ERR_UPSTREAM_TIMEOUT)
+        upstream_rest(upstream, err, config->upstream_rest);
+    if (source_is_refusal(err) && next_source(fetch, err)) {
+        fetch->tries = 0;
+        step_call(fetch);
+    } else if (may_retry(fetch, err, retry_after_s)) {
+        pause_fetch(fetch, retry_after_s);
+    } else {
+        if (err == ERR_UPSTREAM_LIMITED)
+            upstream_rest(upstream, err, retry_after_s * 1000);
+        fail(fetch, err);
+    }
+}
+
+static void on_end(struct call *call, enum err err)
+{
+    struct fetch *fetch = call_owner(call);
+    uint64_t retry_after = call_retry_after(call);
+
+    drop_call(fetch);
+    if (err == OK && fetch->blob->size == BLOB_SIZE_UNKNOWN)
+        err = take_size(fetch, fetch->at);
+    if (err == OK && !is_whole(fetch))
+        err = fetch->received > fetch->received_before_try ? OK : ERR_UPSTREAM_BROKEN;
+    else if (err == OK) {
+        begin_hash(fetch);
+        return;
+    }
+    if (err == OK)
+        step_call(fetch); /* the gap it was asked for is filled; there are more */
+    else
+        recover(fetch, source_err(&fetch->sources[0], err), retry_after);
+}
+
+/* ---- asking ---- */
+
+/* The first run of bytes that is missing; to the end of the blob, and of time, as far as we know.
+ */
+static struct extent first_gap(const struct fetch *fetch)
+{
+    struct extent all = {0, UINT64_MAX}, gap = all;
+
+    CHECK(extents_first_gap(present_of(fetch), all, &gap));
+    return gap;
+}
+
+static void step_call(struct fetch *fetch)
+{
+    static const struct call_events events = {on_head, on_body, on_end};
+    struct extent gap;
+
+    if (is_whole(fetch)) {
+        begin_hash(fetch);
+        return;
+    }
+    gap = first_gap(fetch);
+    set_state(fetch, FETCH_CALL);
+    fetch->asked = fetch->at = gap.start;
+    fetch->received_before_try = fetch->received;
+    fetch->fetcher->active[fetch->sources[0].upstream->index]++;
+    fetch->call = source_call(&fetch->sources[0], &fetch->fetcher->calls, &fetch->blob->digest, gap,
+                              &events, fetch);
+}
+
+/* ---- FILE: the partial file ---- */
+
+static void work_file(struct disk_job *job)
+{
+    struct fetch *fetch = container_of(job, struct fetch, job);
+    int directory = fetch->fetcher->store->directory;
+    char path[BLOB_PATH_SIZE];
+
+    blob_path_partial(&fetch->blob->digest, path);
+    fetch->job_err = disk_make_parents(directory, path);
+    if (fetch->job_err != OK)
+        return;
+    int fd = openat(directory, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0) {
+        log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be made: %s", path, strerror(errno));
+        fetch->job_err = err_of_errno(errno);
+        return;
+    }
+    blob_set_file(fetch->blob, fd);
+}
+
+/* The bytes were at hand. */
+static void take_given(struct fetch *fetch)
+{
+    enum err err = take_size(fetch, fetch->given.length);
+
+    if (err == OK)
+        err = store_bytes(fetch, fetch->given.data, fetch->given.length);
+    if (err != OK) {
+        fail(fetch, err);
+        return;
+    }
+    note_held(fetch);
+    begin_hash(fetch);
+}
+
+static void done_file(struct disk_job *job)
+{
+    struct fetch *fetch = container_of(job, struct fetch, job);
+
+    if (fetch->job_err != OK)
+        fail(fetch, fetch->job_err);
+    else if (fetch->fetcher->stopping)
+        fail(fetch, ERR_STOPPING);
+    else if (fetch->given.length > 0)
+        take_given(fetch);
+    else
+        step_call(fetch);
+}
+
+static void step_file(struct fetch *fetch)
+{
+    set_state(fetch, FETCH_FILE);
+    fetch->job.work = work_file;
+    fetch->job.done = done_file;
+    if (fetch->blob->fd < 0)
+        disk_run(&fetch->job, &fetch->fetcher->loop);
+    else
+        done_file(&fetch->job);
+}
+
+/* ---- starting, and stopping ---- */
+
+static bool may_start(const struct fetch *fetch)
+{
+    const struct fetcher *fetcher = fetch->fetcher;
+
+    return fetcher->active[fetch->sources[0].upstream->index] <
+           fetcher->store->config->upstream_connections;
+}
+
+/* A call has ended: whoever is first in the queue of an upstream with room goes on. */
+static void start_queued(struct fetcher *fetcher)
+{
+    for (struct list *node = fetcher->queued.next; node != &fetcher->queued; node = node->next) {
+        struct fetch *fetch = container_of(node, struct fetch, queued);
+        if (!may_start(fetch) || fetcher->stopping)
+            continue;
+        list_unlink(&fetch->queued);
+        step_file(fetch);
+        return;
+    }
+}
+
+void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source *source,
+                 struct buf *given, const char *media_type)
+{
+    struct fetch *fetch = check_calloc(1, sizeof(*fetch));
+
+    loop_check_thread(&fetcher->loop);
+    fetch->fetcher = fetcher;
+    fetch->blob = blob_ref(blob);
+    fetch->blob->fetch = fetch;
+    fetch->sources[0] = *source;
+    fetch->source_count = 1;
+    fetch->given = *given;
+    *given = (struct buf){0};
+    fetch->started_us = clock_monotonic_us();
+    CHECK(uv_timer_init(&fetcher->loop.uv, &fetch->timer) == 0);
+    hashing_init(&fetch->hashing, blob->digest.algorithm, on_hash_progress);
+    list_append(&fetcher->fetches, &fetch->node);
+    stats_add(STAT_FILLS_RUNNING, AT_ALL, 1);
+    blob_fill(blob);
+    if (media_type[0] != '\0')
+        blob_set_media_type(blob, media_type);
+    if (may_start(fetch))
+        step_file(fetch);
+    else
+        list_append(&fetcher->queued, &fetch->queued);
+}
+
+void fetch_add_source(struct fetch *fetch, const struct source *source)
+{
+    for (size_t i = 0; i < fetch->source_count; i++)
+        if (memcmp(fetch->sources[i].key, source->key, sizeof(source->key)) == 0)
+            return;
+    if (fetch->source_count < SOURCES_MAX)
+        fetch->sources[fetch->source_count++] = *source;
+}
+
+void fetch_stop(struct fetch *fetch)
+{
+    switch (fetch->state) {
+    case FETCH_QUEUED:
+    case FETCH_PAUSE:
+    case FETCH_HASH:
+        uv_timer_stop(&fetch->timer);
+        fail(fetch, ERR_STOPPING);
+        break;
+    case FETCH_FILE: /* its job's end sees that we are stopping, */
+    case FETCH_CALL: /* its call is ended by the fetcher, */
+    case FETCH_LEARN:
+    case FETCH_SETTLE:
+    case FETCH_ENDING: /* and these end by themselves */
+    case FETCH_STATE_COUNT:
+        break;
+    }
+}
+
+struct fetch *fetch_of_node(struct list *node)
+{
+    return container_of(node, struct fetch, node);
+}

@@ -1,0 +1,146 @@
+#include "cache/opening.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/stats.h"
+#include "io/disk.h"
+#include "wire/manifest.h"
+
+struct opening {
+    struct disk_job job;
+    struct store *store;
+    struct blob *blob; /* counted */
+    void (*on_opened)(void *owner);
+    void *owner;
+    struct blob_record record; /* owned */
+    int fd;                    /* -1: there is nothing */
+    bool complete;
+};
+
+/* What the index knew is not so. */
+static void take_out(struct opening *opening, const char *path, const char *why)
+{
+    log_message(CONFIG_LOG_WARN, "damage", "%s %s; it will be fetched again", path, why);
+    index_delete_blob(opening->store->index, &opening->blob->digest);
+    (void)unlinkat(opening->store->directory, path, 0);
+    if (opening->record.complete) {
+        opening->store->used -= opening->record.size;
+        stats_subtract(STAT_CACHED_BLOBS, AT_ALL, 1);
+        stats_subtract(STAT_CACHED_BYTES, AT_ALL, opening->record.size);
+    }
+}
+
+/* A manifest that was listed again after the index was lost: what kind it is stands in it. */
+static void guess_media_type(struct opening *opening)
+{
+    struct manifest manifest;
+    struct buf bytes = {0};
+    char first;
+
+    if (opening->record.size > opening->store->config->max_manifest ||
+        disk_read(opening->fd, &first, 1, 0) != OK || first != '{')
+        return;
+    buf_reserve(&bytes, opening->record.size);
+    if (disk_read(opening->fd, bytes.data, opening->record.size, 0) == OK) {
+        manifest_parse((struct view){bytes.data, opening->record.size}, &manifest);
+        (void)view_copy(view_of(manifest.media_type), opening->record.media_type,
+                        sizeof(opening->record.media_type));
+        manifest_release(&manifest);
+    }
+    buf_release(&bytes);
+}
+
+static void open_complete(struct opening *opening)
+{
+    char path[BLOB_PATH_SIZE];
+    struct stat file;
+
+    blob_path_complete(&opening->blob->digest, path);
+    int fd = openat(opening->store->directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno != ENOENT) {
+        log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be opened: %s", path, strerror(errno));
+        return;
+    }
+    if (fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode) &&
+        (uint64_t)file.st_size == opening->record.size) {
+        opening->fd = fd;
+        opening->complete = true;
+        if (opening->record.media_type[0] == '\0')
+            guess_media_type(opening);
+        return;
+    }
+    take_out(opening, path, fd < 0 ? "is missing" : "has another size than its record");
+    if (fd >= 0)
+        close(fd);
+}
+
+static void open_partial(struct opening *opening)
+{
+    const struct blob_record *record = &opening->record;
+    char path[BLOB_PATH_SIZE];
+
+    blob_path_partial(&opening->blob->digest, path);
+    bool trusted = record->synced || (opening->store->boot_id[0] != '\0' &&
+                                      strcmp(record->boot_id, opening->store->boot_id) == 0);
+    if (trusted)
+        opening->fd = openat(opening->store->directory, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (opening->fd >= 0)
+        return;
+    index_delete_blob(opening->store->index, &opening->blob->digest);
+    (void)unlinkat(opening->store->directory, path, 0);
+}
+
+static void on_work(struct disk_job *job)
+{
+    struct opening *opening = container_of(job, struct opening, job);
+
+    /* What was known when the last fill of it ended may still be on its way to the index. */
+    index_flush_wait(opening->store->index);
+    if (!index_get_blob(opening->store->index, &opening->blob->digest, &opening->record))
+        return;
+    if (opening->record.complete)
+        open_complete(opening);
+    else
+        open_partial(opening);
+}
+
+static void on_done(struct disk_job *job)
+{
+    struct opening *opening = container_of(job, struct opening, job);
+    struct extents nothing = {0};
+
+    if (opening->complete)
+        blob_opened_complete(opening->blob, opening->fd, opening->record.size,
+                             opening->record.media_type);
+    else if (opening->fd >= 0)
+        blob_opened_partial(opening->blob, opening->fd, opening->record.size,
+                            &opening->record.present);
+    else
+        blob_opened_partial(opening->blob, -1, BLOB_SIZE_UNKNOWN, &nothing);
+    blob_record_release(&opening->record);
+    blob_unref(opening->blob);
+    opening->on_opened(opening->owner);
+    free(opening);
+}
+
+void opening_start(struct store *store, struct loop *loop, struct blob *blob,
+                   void (*on_opened)(void *owner), void *owner)
+{
+    struct opening *opening = check_calloc(1, sizeof(*opening));
+
+    opening->store = store;
+    opening->blob = blob_ref(blob);
+    opening->on_opened = on_opened;
+    opening->owner = owner;
+    opening->fd = -1;
+    opening->job.work = on_work;
+    opening->job.done = on_done;
+    disk_run(&opening->job, loop);
+}

@@ -1,0 +1,333 @@
+/*
+ * find() runs again each time something that a request waited for has come, until it answers.
+ */
+#include "serve/find.h"
+
+#include <string.h>
+
+#include "base/stats.h"
+#include "cache/lookup.h"
+#include "cache/tag.h"
+
+enum {
+    SMALL_BLOB = 16384,     /* nothing of it could be sent before it is verified: wait for that */
+    WELL_WITHIN_MS = 10000, /* an upstream that answered so lately is there */
+};
+
+static void find(struct request *request);
+
+/* ---- does this repository hold it? ---- */
+
+static void on_confirmed(struct mail *mail)
+{
+    struct request *request = container_of(mail, struct request, caller.mail);
+    const struct flight_answer *answer = &request->caller.answer;
+    LOOP_CALLBACK(request->caller.loop);
+    bool was_known = request->known;
+
+    request->checked = true;
+    if (answer->err != OK) {
+        /* A known manifest was about to be served: what it points at is not all here (M7). */
+        bool refused = source_is_refusal(answer->err) || !was_known;
+        request_fail(request, refused ? answer->err : ERR_INCOMPLETE);
+        return;
+    }
+    request->known = true;
+    if (request->size == BLOB_SIZE_UNKNOWN)
+        request->size = answer->size;
+    if (request->blob == NULL) {
+        request->exchange.outcome = STATS_MISS;
+        if (request->size == BLOB_SIZE_UNKNOWN)
+            request_fail(request, ERR_UPSTREAM_NONSENSE);
+        else
+            request_answer_head(request);
+        return;
+    }
+    if (request->source.is_manifest && !was_known)
+        fetcher_learn(request->services->fetchers, request->blob, &request->source);
+    find(request);
+}
+
+/* Asks the upstream, once for all who want to know. */
+static void confirm(struct request *request)
+{
+    const struct services *services = request->services;
+
+    if (request->blob != NULL)
+        blob_unpark(request->blob, &request->waiter);
+    enum err err = absence_find(&services->store->absences, request->source.key);
+    if (err != OK) {
+        request_fail(request, err);
+        return;
+    }
+    request->caller.mail.deliver = on_confirmed;
+    lookup_holding(services->fetchers, &request->source, &request->route.digest, &request->caller);
+}
+
+/* ---- is all of a manifest here? (M7) ---- */
+
+static void on_wholeness(struct mail *mail)
+{
+    struct request *request = container_of(mail, struct request, caller.mail);
+    LOOP_CALLBACK(request->caller.loop);
+
+    if (request->caller.answer.err == OK) {
+        request_answer_blob(request, request->blob->size);
+    } else if (request->stale) {
+        request_fail(request, ERR_INCOMPLETE);
+    } else {
+        request->known = true;
+        confirm(request);
+    }
+}
+
+/* A manifest is served when all it points at is cached, or its upstream is there to bring the rest:
+ * podman chooses its mirror by the manifest, and then needs every blob from it. */
+static void serve_manifest(struct request *request)
+{
+    const struct services *services = request->services;
+    uint64_t recently = services->config->tag_ttl;
+
+    if (recently < WELL_WITHIN_MS)
+        recently = WELL_WITHIN_MS;
+    bool whole = request->blob->whole_epoch == services->store->blobs.eviction_epoch;
+    if (whole || request->checked ||
+        (!request->stale && upstream_well_within(request->source.upstream, recently))) {
+        request_answer_blob(request, request->blob->size);
+        return;
+    }
+    request->caller.mail.deliver = on_wholeness;
+    lookup_whole(services->fetchers, request->blob, &request->caller);
+}
+
+/* ---- finding ---- */
+
+/* Where in the blob we wait: a manifest is verified before its first byte is sent (M3). */
+static uint64_t offset_of(const struct request *request, uint64_t size)
+{
+    struct extent extent;
+
+    if (request->route.kind == ROUTE_MANIFEST)
+        return BLOB_OFFSET_END;
+    if (size != BLOB_SIZE_UNKNOWN && size <= SMALL_BLOB)
+        return BLOB_OFFSET_END;
+    if (!request->has_range)
+        return 0;
+    if (request->range.shape != RANGE_SUFFIX)
+        return request->range.first;
+    if (size != BLOB_SIZE_UNKNOWN && range_resolve(&request->range, size, &extent))
+        return extent.start;
+    return 0;
+}
+
+/* Nobody fills it: have it filled. */
+static void want(struct request *request)
+{
+    const struct services *services = request->services;
+    uint64_t *retry_after = &request->caller.answer.retry_after;
+
+    enum err err = absence_find(&services->store->absences, request->source.key);
+    if (err == OK)
+        err = upstream_is_resting(request->source.upstream, retry_after);
+    if (err != OK) {
+        request_fail(request, err);
+        return;
+    }
+    request->wanted = true;
+    request->exchange.outcome = STATS_MISS;
+    fetcher_want(services->fetchers, request->blob, &request->source);
+}
+
+static void join(struct request *request)
+{
+    const struct services *services = request->services;
+
+    request->wanted = true;
+    request->exchange.outcome = STATS_COLLAPSED;
+    stats_add(STAT_READERS_COALESCED, AT_ALL, 1);
+    fetcher_want(services->fetchers, request->blob, &request->source);
+}
+
+/* A fill runs. It may be somebody else's, from a repository that says nothing about ours. */
+static void find_filling(struct request *request, const struct blob_view *view)
+{
+    static const unsigned char nobody[FLIGHT_KEY_SIZE];
+    bool answered = memcmp(view->held_by, nobody, sizeof(nobody)) != 0;
+
+    if (memcmp(view->held_by, request->source.key, sizeof(view->held_by)) == 0)
+        request->known = true;
+    if (!request->known && answered) {
+        confirm(request);
+        return;
+    }
+    if (!request->wanted)
+        join(request);
+    if (request->size == BLOB_SIZE_UNKNOWN && view->size != BLOB_SIZE_UNKNOWN) {
+        request->size = view->size; /* told by the answer: look again with it */
+        blob_unpark(request->blob, &request->waiter);
+        find(request);
+    } else if (view->readable > 0 && view->size != BLOB_SIZE_UNKNOWN) {
+        request_answer_blob(request, view->size);
+    } else if (view->readable > 0) { /* no length to tell the client: wait for the end */
+        (void)blob_look(request->blob, BLOB_OFFSET_END, &request->waiter);
+    }
+}
+
+static void find_failed(struct request *request, enum err err)
+{
+    struct absences *absences = &request->services->store->absences;
+    enum err mine = absence_find(absences, request->source.key);
+
+    request_fail(request, mine != OK ? mine : err);
+}
+
+static void find_complete(struct request *request, const struct blob_view *view)
+{
+    if (request->exchange.outcome == STATS_NONE)
+        request->exchange.outcome = request->stale ? STATS_STALE : STATS_HIT;
+    request->size = view->size;
+    if (!request->known && request->wanted)
+        request->known = memcmp(request->blob->held_by, request->source.key, FLIGHT_KEY_SIZE) == 0;
+    if (!request->known)
+        confirm(request);
+    else if (request->route.kind == ROUTE_MANIFEST)
+        serve_manifest(request);
+    else
+        request_answer_blob(request, view->size);
+}
+
+/* Looks at the blob, and does what its state asks for. */
+static void find(struct request *request)
+{
+    if (request->known && request->size != BLOB_SIZE_UNKNOWN &&
+        request_is_unsatisfiable(request, request->size)) {
+        request_fail(request, ERR_RANGE_UNSATISFIABLE);
+        return;
+    }
+    struct blob_view view =
+        blob_look(request->blob, offset_of(request, request->size), &request->waiter);
+    switch (view.state) {
+    case BLOB_OPENING:
+        break;
+    case BLOB_PARTIAL:
+        if (!request->wanted)
+            want(request);
+        break;
+    case BLOB_FILLING:
+        find_filling(request, &view);
+        break;
+    case BLOB_COMPLETE:
+        find_complete(request, &view);
+        break;
+    case BLOB_FAILED:
+        find_failed(request, view.err);
+        break;
+    }
+}
+
+static void on_wake(struct mail *mail)
+{
+    struct request *request = container_of(mail, struct request, waiter.mail);
+    LOOP_CALLBACK(request->waiter.loop);
+
+    find(request);
+}
+
+/* HEAD of a blob: its size is enough, and no reason to fetch it (peers 14). */
+static void head_of_blob(struct request *request)
+{
+    if (!request->known || request->size == BLOB_SIZE_UNKNOWN) {
+        confirm(request);
+        return;
+    }
+    request->exchange.outcome = STATS_HIT;
+    request_answer_head(request);
+}
+
+void find_digest(struct request *request, bool is_manifest)
+{
+    const struct services *services = request->services;
+    struct upstream *upstream = &services->store->upstreams.list[request->route.upstream];
+    const char *repository = request->route.repository;
+    const struct digest *digest = &request->route.digest;
+    struct holding_record holding;
+
+    bool held = index_get_holding(services->store->index, upstream->config->name, repository,
+                                  digest, &holding);
+    if (!held && !request->route.upstream_named && /* R6 */
+        index_get_holding(services->store->index, "", repository, digest, &holding)) {
+        int other = config_find_upstream(services->config, view_of(holding.upstream));
+        held = other >= 0;
+        if (held)
+            upstream = &services->store->upstreams.list[other];
+    }
+    /* A layer is no manifest, whoever asks for it as one. */
+    request->known |= held && (holding.is_manifest || !is_manifest);
+    if (held && request->size == BLOB_SIZE_UNKNOWN)
+        request->size = holding.size;
+    request->exchange.upstream = upstream->config->name;
+    source_init(&request->source, upstream, repository, is_manifest, digest);
+    if (request->exchange.method == HTTP_METHOD_HEAD && !is_manifest) {
+        head_of_blob(request);
+        return;
+    }
+    request->waiter.mail.deliver = on_wake;
+    request->blob = fetcher_blob(services->fetchers, digest);
+    find(request);
+}
+
+/* ---- tags ---- */
+
+static void take_tag(struct request *request, const struct digest *digest, uint64_t size,
+                     const char *media_type)
+{
+    request->route.digest = *digest;
+    request->known = true;
+    request->size = size;
+    (void)view_copy(view_of(media_type), request->media_type, sizeof(request->media_type));
+    if (request->exchange.method == HTTP_METHOD_HEAD && !request->stale &&
+        size != BLOB_SIZE_UNKNOWN && media_type[0] != '\0') {
+        request->exchange.outcome =
+            request->checked ? STATS_MISS : STATS_HIT; /* of the tag: no body is asked for */
+        request_answer_head(request);
+        return;
+    }
+    find_digest(request, true);
+}
+
+static void on_tag_checked(struct mail *mail)
+{
+    struct request *request = container_of(mail, struct request, caller.mail);
+    const struct flight_answer *answer = &request->caller.answer;
+    LOOP_CALLBACK(request->caller.loop);
+
+    if (answer->err != OK) {
+        request_fail(request, answer->err);
+        return;
+    }
+    request->stale = answer->stale;
+    request->checked = !answer->stale;
+    take_tag(request, &answer->digest, answer->size, answer->media_type);
+}
+
+void find_tag(struct request *request)
+{
+    const struct services *services = request->services;
+    struct upstream *upstream = &services->store->upstreams.list[request->route.upstream];
+    struct tag_record record;
+
+    enum tag_age age =
+        tag_find(services->store, upstream, request->route.repository, request->route.tag, &record);
+    if (age == TAG_AGING)
+        tag_check(services->fetchers, upstream, request->route.repository, request->route.tag,
+                  NULL);
+    if (age == TAG_FRESH || age == TAG_AGING) {
+        /* A check that failed moved the clock: it is fresh, and stale all the same. */
+        request->stale = record.checked != record.confirmed;
+        take_tag(request, &record.digest, record.size, record.media_type);
+        return;
+    }
+    request->caller.mail.deliver = on_tag_checked;
+    tag_check(services->fetchers, upstream, request->route.repository, request->route.tag,
+              &request->caller);
+}

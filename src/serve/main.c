@@ -1,0 +1,100 @@
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/config.h"
+#include "base/stats.h"
+#include "serve/options.h"
+#include "serve/server.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const char usage[] =
+    "Entrepot " ENTREPOT_VERSION ", a pull-through caching proxy for container registries\n"
+    "\n"
+    "usage: entrepot serve [OPTIONS]     run the mirror\n"
+    "       entrepot check [OPTIONS]     validate the configuration and print what it comes to\n"
+    "       entrepot reference [metrics] print the settings, or the metrics, as Markdown\n"
+    "       entrepot version\n"
+    "\n"
+    "serve and check take:\n"
+    "  --config FILE             settings as YAML; flags override it\n"
+    "  --upstream NAME[=URL]     mirror this registry; may be given many times, and then replaces\n"
+    "                            the list of the file or the embedded one\n";
+
+static int print(struct buf *text)
+{
+    bool written = fwrite(text->data, 1, text->length, stdout) == text->length;
+
+    written = fflush(stdout) == 0 && written;
+    buf_release(text);
+    return written ? EXIT_OK : EXIT_FAILED;
+}
+
+static int help(void)
+{
+    struct buf text = {0};
+
+    buf_append_text(&text, usage);
+    config_help(&text);
+    return print(&text);
+}
+
+/* serve and check. */
+static int with_config(int count, char **arguments, bool serve)
+{
+    struct config config;
+    struct buf problem = {0}, text = {0};
+    bool wants_help = false;
+    int code = EXIT_OK;
+
+    enum err err = options_read(&config, count, arguments, &wants_help, &problem);
+    if (err != OK)
+        code = EXIT_USAGE;
+    else if (wants_help)
+        code = help();
+    else if (serve) {
+        err = server_run(&config, &problem);
+        code = err == OK ? EXIT_OK : EXIT_FAILED;
+    } else {
+        config_print(&config, &text);
+        code = print(&text);
+    }
+    if (err != OK)
+        fprintf(stderr, "entrepot: %s\n", problem.length > 0 ? problem.data : err_sentence(err));
+    buf_release(&problem);
+    config_release(&config);
+    return code;
+}
+
+static int reference(int count, char **arguments)
+{
+    struct buf text = {0};
+
+    if (count > 0 && strcmp(arguments[0], "--help") == 0)
+        return help();
+    if (count > 0 && strstr(arguments[0], "metrics") != NULL)
+        stats_reference(&text);
+    else
+        config_reference(&text);
+    return print(&text);
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : "";
+    bool asks_help = argc > 2 && strcmp(argv[2], "--help") == 0;
+
+    if (strcmp(command, "serve") == 0 || strcmp(command, "check") == 0)
+        return with_config(argc - 2, argv + 2, strcmp(command, "serve") == 0);
+    if (strcmp(command, "reference") == 0)
+        return reference(argc - 2, argv + 2);
+    if (strcmp(command, "--help") == 0 || strcmp(command, "help") == 0 || asks_help)
+        return help();
+    if (strcmp(command, "version") == 0 || strcmp(command, "--version") == 0) {
+        puts("entrepot " ENTREPOT_VERSION);
+        return EXIT_OK;
+    }
+    fputs(usage, stderr);
+    return EXIT_USAGE;
+}
