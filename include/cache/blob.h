@@ -7,9 +7,10 @@
  *
  *                .--> COMPLETE                          whole and true
  *   OPENING -----|
- *    (the index  `--> PARTIAL --blob_fill--> FILLING --blob_finish--> COMPLETE | FAILED
- *     and the disk     what is there                    somebody brings the rest
- *     are asked)       can be read
+ *    (the index  `--> PARTIAL --> WANTED --> FILLING --blob_finish--> COMPLETE | FAILED
+ *     and the disk     what is     the first   somebody brings the rest
+ *     are asked)       there can   reader has
+ *                      be read     asked for it
  *
  * One path for all: ask the blob how far you can read; send that; if nothing, wait. Whoever must
  * wait for anything (the opening, the size, the first byte, the end) parks a waiter, is woken, asks
@@ -36,7 +37,14 @@
 #include "cache/record.h"
 #include "io/loop.h"
 
-enum blob_state { BLOB_OPENING, BLOB_PARTIAL, BLOB_FILLING, BLOB_COMPLETE, BLOB_FAILED };
+enum blob_state {
+    BLOB_OPENING,
+    BLOB_PARTIAL,
+    BLOB_WANTED,
+    BLOB_FILLING,
+    BLOB_COMPLETE,
+    BLOB_FAILED,
+};
 
 #define BLOB_SIZE_UNKNOWN RECORD_SIZE_UNKNOWN
 
@@ -115,6 +123,9 @@ void blobs_release(struct blobs *table);
  */
 struct blob *blobs_get(struct blobs *table, const struct digest *digest, bool *ret_is_new);
 
+/* The same if it is open already, or NULL. Thread: any. */
+struct blob *blobs_find(struct blobs *table, const struct digest *digest);
+
 /*
  * Takes a digest out of use, to delete its file: if it is idle or not in the table, it is replaced
  * by a fresh blob, OPENING, that the caller holds; requests that come now wait until the caller
@@ -140,7 +151,7 @@ void blob_opened_complete(struct blob *blob, int fd, uint64_t size, const char *
 /* or with what there is of it; fd -1 when there is nothing. Takes the extents over. */
 void blob_opened_partial(struct blob *blob, int fd, uint64_t size, struct extents *present);
 
-/* PARTIAL -> FILLING. */
+/* PARTIAL or WANTED -> FILLING. */
 void blob_fill(struct blob *blob);
 
 /* The file that is being written, when PARTIAL had none. Before the first publish. */
@@ -148,7 +159,7 @@ void blob_set_file(struct blob *blob, int fd);
 
 /* The size is known now. Wakes everybody. */
 void blob_set_size(struct blob *blob, uint64_t size);
-/* The source of that key answered for the blob. */
+/* The source of that key answered for the blob. Wakes everybody. */
 void blob_set_held_by(struct blob *blob, const unsigned char key[32]);
 void blob_set_media_type(struct blob *blob, const char *media_type);
 
@@ -174,6 +185,10 @@ void blob_wake(struct blob *blob);
  * nothing is readable before the blob is COMPLETE.
  */
 struct blob_view blob_look(struct blob *blob, uint64_t offset, struct waiter *waiter);
+
+/* PARTIAL -> WANTED: true for the one reader who is to have it filled. In any other state, false.
+ */
+bool blob_want(struct blob *blob);
 
 /*
  * Stops waiting: when this returns, the mail will not come and the waiter may be freed. Harmless

@@ -21,10 +21,11 @@ struct source {
     struct upstream *upstream; /* borrowed from the store */
     char repository[REFERENCE_REPOSITORY_SIZE];
     bool is_manifest;                   /* ask under /manifests/ */
+    uint64_t size;                      /* as its manifest says, or BLOB_SIZE_UNKNOWN */
     unsigned char key[FLIGHT_KEY_SIZE]; /* says who and what: for absences and held_by */
 };
 
-/* Where `digest` is to be had from. Pure. */
+/* Where `digest` is to be had from. The size is not known yet. Pure. */
 void source_init(struct source *source, struct upstream *upstream, const char *repository,
                  bool is_manifest, const struct digest *digest);
 

@@ -88,7 +88,8 @@ struct conn_group {
     const struct config *config;      /* borrowed */
     const struct conn_events *events; /* borrowed */
     struct list conns;
-    bool draining;                              /* nobody is kept for another request */
+    bool is_public; /* its conns are counted, and limited (max_connections) */
+    bool draining;  /* nobody is kept for another request */
     void (*on_empty)(struct conn_group *group); /* NULL, or told when the last conn has closed */
 };
 

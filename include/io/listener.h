@@ -32,9 +32,10 @@ struct listener {
 enum err listener_bind(const char *address, bool alone, int *ret_fd, struct buf *ret_address,
                        struct buf *ret_problem) MUST_CHECK;
 
-/* Takes over `fd` and starts accepting. Thread: the loop's own, as all below; or before it runs. */
+/* Takes over `fd` and starts accepting. `is_public`: clients come here. Thread: the loop's own, as
+ * all below; or before it runs. */
 void listener_init(struct listener *listener, struct loop *loop, int fd,
-                   const struct config *config, const struct conn_events *events);
+                   const struct config *config, const struct conn_events *events, bool is_public);
 
 /* Stops accepting, and drains the connections. `on_drained` comes once, when all are gone. */
 void listener_drain(struct listener *listener, void (*on_drained)(struct listener *listener));

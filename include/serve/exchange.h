@@ -26,7 +26,8 @@ struct exchange {
     struct reply reply;
     struct piece pieces[EXCHANGE_PIECES_MAX];
     struct buf head;
-    struct buf body; /* errors, lists, metrics */
+    struct buf body;         /* errors, lists, metrics */
+    struct buf error_fields; /* more fields for the head of an error, each with its CRLF */
     enum http_method method;
     enum stats_kind kind;
     enum stats_outcome outcome;

@@ -17,9 +17,10 @@ static enum blob_state state_of(const struct blob *blob)
 
 static void set_state_locked(struct blob *blob, enum blob_state state)
 {
-    static const bool edges[5][5] = {
+    static const bool edges[6][6] = {
         [BLOB_OPENING] = {[BLOB_PARTIAL] = true, [BLOB_COMPLETE] = true},
-        [BLOB_PARTIAL] = {[BLOB_FILLING] = true},
+        [BLOB_PARTIAL] = {[BLOB_WANTED] = true, [BLOB_FILLING] = true},
+        [BLOB_WANTED] = {[BLOB_FILLING] = true},
         [BLOB_FILLING] = {[BLOB_COMPLETE] = true, [BLOB_FAILED] = true},
     };
 
@@ -122,6 +123,18 @@ struct blob *blobs_get(struct blobs *table, const struct digest *digest, bool *r
     if (blob == NULL)
         blob = blob_new_locked(table, bucket, digest);
     else
+        blob->references++;
+    pthread_mutex_unlock(&bucket->mutex);
+    return blob;
+}
+
+struct blob *blobs_find(struct blobs *table, const struct digest *digest)
+{
+    struct blobs_bucket *bucket = bucket_of(table, digest);
+
+    pthread_mutex_lock(&bucket->mutex);
+    struct blob *blob = find_locked(bucket, digest);
+    if (blob != NULL)
         blob->references++;
     pthread_mutex_unlock(&bucket->mutex);
     return blob;
@@ -277,6 +290,7 @@ void blob_set_held_by(struct blob *blob, const unsigned char key[32])
 {
     pthread_mutex_lock(&blob->mutex);
     memcpy(blob->held_by, key, sizeof(blob->held_by));
+    wake_all_locked(blob);
     pthread_mutex_unlock(&blob->mutex);
 }
 
@@ -352,6 +366,16 @@ struct blob_view blob_look(struct blob *blob, uint64_t offset, struct waiter *wa
     }
     pthread_mutex_unlock(&blob->mutex);
     return view;
+}
+
+bool blob_want(struct blob *blob)
+{
+    pthread_mutex_lock(&blob->mutex);
+    bool first = state_of(blob) == BLOB_PARTIAL;
+    if (first)
+        set_state_locked(blob, BLOB_WANTED);
+    pthread_mutex_unlock(&blob->mutex);
+    return first;
 }
 
 void blob_unpark(struct blob *blob, struct waiter *waiter)

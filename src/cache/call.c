@@ -226,7 +226,10 @@ static void answered(struct call *call)
         ask(call);
         return;
     }
-    end(call, err_of_status(call));
+    enum err err = err_of_status(call);
+    if (err == ERR_NAME_UNKNOWN && elsewhere)
+        err = ERR_UPSTREAM_FAILED; /* the registry has it; where it sent us does not (E4) */
+    end(call, err);
 }
 
 static void on_end(struct transfer *transfer, enum err err)

@@ -45,11 +45,12 @@ struct fetch {
     enum fetch_state state;
     struct source sources[SOURCES_MAX]; /* the first of them is asked */
     size_t source_count;
-    struct call *call;   /* CALL */
-    uint64_t asked;      /* CALL: the first byte asked for */
-    uint64_t at;         /* CALL: where the next byte of the body belongs */
-    struct buf given;    /* the bytes, when they were at hand */
-    uv_timer_t timer;    /* PAUSE */
+    struct call *call; /* CALL */
+    uint64_t asked;    /* CALL: the first byte asked for */
+    bool whole_only;  /* a part was answered with nonsense: ask for the whole, pass over the rest */
+    uint64_t at;      /* CALL: where the next byte of the body belongs */
+    struct buf given; /* the bytes, when they were at hand */
+    uv_timer_t timer; /* PAUSE */
     struct disk_job job; /* FILE */
     enum err job_err;
     struct hashing hashing; /* runs beside CALL and PAUSE */
@@ -190,7 +191,7 @@ static void fail(struct fetch *fetch, enum err err)
     if (list_is_linked(&fetch->queued))
         list_unlink(&fetch->queued);
     set_state(fetch, FETCH_ENDING);
-    if (err == ERR_DIGEST_MISMATCH)
+    if (err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH)
         discard(fetch);
     else
         record_extents(fetch);
@@ -312,10 +313,14 @@ static enum err take_size(struct fetch *fetch, uint64_t size)
     struct blob *blob = fetch->blob;
     const struct config *config = fetch->fetcher->store->config;
 
+    uint64_t expected = fetch->sources[0].size;
+
     if (blob->size == size)
         return OK;
-    if (blob->size != BLOB_SIZE_UNKNOWN || size > INT64_MAX)
+    if (size > INT64_MAX)
         return ERR_UPSTREAM_NONSENSE;
+    if (blob->size != BLOB_SIZE_UNKNOWN || (expected != BLOB_SIZE_UNKNOWN && expected != size))
+        return ERR_SIZE_MISMATCH;
     if (fetch->sources[0].is_manifest && size > config->max_manifest)
         return ERR_UPSTREAM_TOO_LARGE;
     enum err err = evict_reserve(fetch->fetcher->store, size);
@@ -479,6 +484,9 @@ static void recover(struct fetch *fetch, enum err err, uint64_t retry_after_s)
     if (source_is_refusal(err) && next_source(fetch, err)) {
         fetch->tries = 0;
         step_call(fetch);
+    } else if (err == ERR_UPSTREAM_NONSENSE && fetch->asked > 0 && !fetch->whole_only) {
+        fetch->whole_only = true;
+        step_call(fetch);
     } else if (may_retry(fetch, err, retry_after_s)) {
         pause_fetch(fetch, retry_after_s);
     } else {
@@ -531,6 +539,8 @@ static void step_call(struct fetch *fetch)
     }
     gap = first_gap(fetch);
     set_state(fetch, FETCH_CALL);
+    if (fetch->whole_only)
+        gap = (struct extent){0, UINT64_MAX};
     fetch->asked = fetch->at = gap.start;
     fetch->received_before_try = fetch->received;
     fetch->fetcher->active[fetch->sources[0].upstream->index]++;

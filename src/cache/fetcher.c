@@ -148,10 +148,11 @@ static void on_want(struct mail *mail)
     if (view.state == BLOB_OPENING)
         return; /* comes again when it is open */
     blob_unpark(blob, &message->waiter);
-    if (view.state == BLOB_PARTIAL && message->fetcher->stopping) {
+    bool unfilled = view.state == BLOB_PARTIAL || view.state == BLOB_WANTED;
+    if (unfilled && message->fetcher->stopping) {
         blob_fill(blob);
         blob_finish(blob, ERR_STOPPING);
-    } else if (view.state == BLOB_PARTIAL) {
+    } else if (unfilled) {
         fetch_start(message->fetcher, blob, &message->source, &message->given, message->media_type);
     } else if (view.state == BLOB_FILLING && blob->fetch != NULL) {
         fetch_add_source(blob->fetch, &message->source);

@@ -94,10 +94,25 @@ void learn_start(struct store *store, struct loop *loop, struct blob *blob,
 
 /* ---- is all of it here? ---- */
 
+/* The blob if it is open and whole: it may not be in the index yet. Counted. */
+static struct blob *find_complete(struct store *store, const struct digest *digest)
+{
+    struct blob *blob = blobs_find(&store->blobs, digest);
+
+    if (blob != NULL && blob_look(blob, 0, NULL).state != BLOB_COMPLETE)
+        blob = blob_unref(blob);
+    return blob;
+}
+
 static bool is_cached(struct store *store, const struct digest *digest)
 {
+    struct blob *blob = find_complete(store, digest);
     struct blob_record record;
 
+    if (blob != NULL) {
+        blob_unref(blob);
+        return true;
+    }
     if (!index_get_blob(store->index, digest, &record))
         return false;
     blob_record_release(&record);
@@ -109,9 +124,15 @@ static bool is_whole(struct store *store, int fd, uint64_t size, int depth);
 /* Of a manifest that an index names. */
 static bool is_whole_below(struct store *store, const struct digest *digest, int depth)
 {
+    struct blob *blob = find_complete(store, digest);
     struct blob_record record;
     char path[BLOB_PATH_SIZE];
 
+    if (blob != NULL) {
+        bool whole = is_whole(store, blob->fd, blob->size, depth);
+        blob_unref(blob);
+        return whole;
+    }
     if (!index_get_blob(store->index, digest, &record))
         return false;
     blob_record_release(&record);

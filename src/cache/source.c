@@ -9,7 +9,8 @@ void source_init(struct source *source, struct upstream *upstream, const char *r
 {
     char text[DIGEST_TEXT_SIZE];
 
-    *source = (struct source){.upstream = upstream, .is_manifest = is_manifest};
+    *source = (struct source){
+        .upstream = upstream, .is_manifest = is_manifest, .size = BLOB_SIZE_UNKNOWN};
     CHECK(view_copy(view_of(repository), source->repository, sizeof(source->repository)));
     flight_key(source->key, is_manifest ? "manifest" : "blob", upstream->config->name, repository,
                digest_print(digest, text), NULL);

@@ -8,6 +8,7 @@
 #include "cache/call.h"
 #include "cache/source.h"
 #include "wire/http.h"
+#include "wire/manifest.h"
 
 enum { HEAD_TRIES = 2 };
 
@@ -165,8 +166,12 @@ static void take_body(struct tag_request *request)
 {
     struct flight_answer *answer = &request->answer;
     struct source source;
+    struct manifest manifest;
 
-    if (request->body.length == 0) {
+    manifest_parse(view_of_buf(&request->body), &manifest);
+    bool is_manifest = manifest.kind != MANIFEST_UNKNOWN;
+    manifest_release(&manifest);
+    if (!is_manifest) { /* a web server that answers everything, for example */
         fall_back(request, ERR_UPSTREAM_NONSENSE);
         return;
     }

@@ -27,6 +27,7 @@ enum {
     READ_AHEAD_MAX = 65536, /* pipelined bytes kept while busy */
     LINGER_MS = 2000,       /* how long a peer may take to notice our FIN */
     LINGER_BYTES_MAX = 1 << 20,
+    HALF_CLOSED_MS = 5000, /* how long to wait on for somebody who will send nothing more */
 };
 
 static _Thread_local char scratch[SCRATCH_SIZE];
@@ -99,7 +100,8 @@ static void on_handle_closed(uv_handle_t *handle)
     list_unlink(&conn->node);
     buf_release(&conn->in);
     free(conn->parser);
-    stats_subtract(STAT_CONNECTIONS, AT_ALL, 1);
+    if (group->is_public)
+        stats_subtract(STAT_CONNECTIONS, AT_ALL, 1);
     group->events->on_closed(conn);
     if (list_is_empty(&group->conns) && group->on_empty != NULL)
         group->on_empty(group);
@@ -260,16 +262,21 @@ static void read_head(struct conn *conn)
         close_if_over(conn);
 }
 
-/* While busy: bytes of the next request, or the end. The end of the peer's side is not the end of
- * its wish for our answer: a write will tell when it really is gone. */
+/*
+ * While busy: bytes of the next request, or the end. A peer that has ended its side may have left,
+ * or only closed that half and still want the answer: nobody can tell before something is sent. So
+ * it is sent what there is, and waited for a little while nothing is.
+ */
 static void read_ahead(struct conn *conn)
 {
     buf_reserve(&conn->in, READ_AHEAD_MAX - conn->in.length);
     ssize_t got = receive(conn, conn->in.data + conn->in.length, READ_AHEAD_MAX - conn->in.length);
-    if (got > 0)
-        conn->in.length += (size_t)got;
-    if (got >= 0)
-        update_interest(conn);
+    if (got < 0)
+        return;
+    conn->in.length += (size_t)got;
+    if (conn->peer_ended && !conn->wants_writable)
+        set_deadline(conn, HALF_CLOSED_MS);
+    update_interest(conn);
 }
 
 static void drain(struct conn *conn)
@@ -330,7 +337,7 @@ static void on_deadline(struct conn *conn)
         break;
     case CONN_BUSY:
         conn->deadline_ms = 0;
-        if (conn->wants_writable)
+        if (conn->wants_writable || conn->peer_ended)
             conn_lose(conn);
         else
             conn->group->events->on_overdue(conn);
@@ -415,6 +422,8 @@ void conn_want_writable(struct conn *conn, bool wanted)
     conn->wants_writable = wanted;
     if (wanted)
         set_deadline(conn, conn->group->config->send_timeout);
+    else if (conn->peer_ended)
+        set_deadline(conn, HALF_CLOSED_MS);
     else
         clear_deadline(conn);
     update_interest(conn);
@@ -469,8 +478,10 @@ void conn_open(struct conn_group *group, int fd, const struct sockaddr *peer, so
     CHECK(uv_timer_init(&group->loop->uv, &conn->timer) == 0);
     conn->poll.data = conn->timer.data = conn;
     list_append(&group->conns, &conn->node);
-    stats_add(STAT_CONNECTIONS, AT_ALL, 1);
-    stats_add(STAT_CONNECTIONS_ACCEPTED, AT_ALL, 1);
+    if (group->is_public) {
+        stats_add(STAT_CONNECTIONS, AT_ALL, 1);
+        stats_add(STAT_CONNECTIONS_ACCEPTED, AT_ALL, 1);
+    }
     set_deadline(conn, group->config->idle_timeout);
     update_interest(conn);
 }

@@ -51,7 +51,8 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
         }
         if (fd < 0)
             return;
-        if (stats_get(STAT_CONNECTIONS, AT_ALL) >= listener->group.config->max_connections)
+        if (listener->group.is_public &&
+            stats_get(STAT_CONNECTIONS, AT_ALL) >= listener->group.config->max_connections)
             turn_away(fd);
         else
             conn_open(&listener->group, fd, (struct sockaddr *)&peer, length);
@@ -129,10 +130,12 @@ enum err listener_bind(const char *address, bool alone, int *ret_fd, struct buf 
 }
 
 void listener_init(struct listener *listener, struct loop *loop, int fd,
-                   const struct config *config, const struct conn_events *events)
+                   const struct config *config, const struct conn_events *events, bool is_public)
 {
     *listener = (struct listener){
-        .group = {.loop = loop, .config = config, .events = events}, .fd = fd, .handles = 2};
+        .group = {.loop = loop, .config = config, .events = events, .is_public = is_public},
+        .fd = fd,
+        .handles = 2};
     list_init(&listener->group.conns);
     CHECK(uv_poll_init(&loop->uv, &listener->poll, fd) == 0);
     CHECK(uv_timer_init(&loop->uv, &listener->pause) == 0);

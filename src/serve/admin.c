@@ -92,7 +92,7 @@ void admin_init(struct admin *admin, struct loop *loop, int fd, const struct con
                                               on_gone,   on_gone,    on_closed};
 
     admin->stopping = false;
-    listener_init(&admin->listener, loop, fd, config, &events);
+    listener_init(&admin->listener, loop, fd, config, &events, false);
 }
 
 static void on_drained(struct listener *listener)

@@ -144,6 +144,7 @@ void exchange_release(struct exchange *exchange)
 {
     buf_release(&exchange->head);
     buf_release(&exchange->body);
+    buf_release(&exchange->error_fields);
 }
 
 /* ---- heads and bodies ---- */
@@ -217,6 +218,7 @@ void exchange_fail(struct exchange *exchange, enum err err, const char *detail,
     }
     buf_append_text(body, "\"}]}\n");
     exchange_head(exchange, err_status(err), body->length, "application/json");
+    buf_append_view(&exchange->head, view_of_buf(&exchange->error_fields));
     if (err_status(err) == 405)
         exchange_field(exchange, "Allow", "GET, HEAD");
     if (err_status(err) == 503)

@@ -120,6 +120,17 @@ static uint64_t offset_of(const struct request *request, uint64_t size)
     return 0;
 }
 
+static void join(struct request *request)
+{
+    const struct services *services = request->services;
+
+    request->wanted = true;
+    request->exchange.outcome = STATS_COLLAPSED;
+    request->source.size = request->size;
+    stats_add(STAT_READERS_COALESCED, AT_ALL, 1);
+    fetcher_want(services->fetchers, request->blob, &request->source);
+}
+
 /* Nobody fills it: have it filled. */
 static void want(struct request *request)
 {
@@ -133,19 +144,22 @@ static void want(struct request *request)
         request_fail(request, err);
         return;
     }
+    if (!blob_want(request->blob)) { /* somebody was quicker */
+        join(request);
+        return;
+    }
     request->wanted = true;
     request->exchange.outcome = STATS_MISS;
+    request->source.size = request->size;
     fetcher_want(services->fetchers, request->blob, &request->source);
 }
 
-static void join(struct request *request)
+/* Waits for the blob's end, or for its source to answer. False: the end has come already. */
+static bool wait_for_end(struct request *request)
 {
-    const struct services *services = request->services;
+    struct blob_view view = blob_look(request->blob, BLOB_OFFSET_END, &request->waiter);
 
-    request->wanted = true;
-    request->exchange.outcome = STATS_COLLAPSED;
-    stats_add(STAT_READERS_COALESCED, AT_ALL, 1);
-    fetcher_want(services->fetchers, request->blob, &request->source);
+    return view.state != BLOB_COMPLETE && view.state != BLOB_FAILED;
 }
 
 /* A fill runs. It may be somebody else's, from a repository that says nothing about ours. */
@@ -168,8 +182,8 @@ static void find_filling(struct request *request, const struct blob_view *view)
         find(request);
     } else if (view->readable > 0 && view->size != BLOB_SIZE_UNKNOWN) {
         request_answer_blob(request, view->size);
-    } else if (view->readable > 0) { /* no length to tell the client: wait for the end */
-        (void)blob_look(request->blob, BLOB_OFFSET_END, &request->waiter);
+    } else if (view->readable > 0 && !wait_for_end(request)) { /* there was no length to tell */
+        find(request);
     }
 }
 
@@ -210,6 +224,10 @@ static void find(struct request *request)
     case BLOB_OPENING:
         break;
     case BLOB_PARTIAL:
+    case BLOB_WANTED:
+        if (view.readable >
+            0) /* an answer begins when it is clear that it can be brought to an end */
+            (void)blob_look(request->blob, BLOB_OFFSET_END, &request->waiter);
         if (!request->wanted)
             want(request);
         break;

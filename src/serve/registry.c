@@ -265,7 +265,7 @@ void registry_start(struct registry *registry, size_t number, int fd, struct sto
     registry->cut.deliver = on_cut;
     (void)snprintf(name, sizeof(name), "serve-%u", (unsigned)number % 1000);
     loop_init(&registry->loop, name, true);
-    listener_init(&registry->listener, &registry->loop, fd, store->config, &events);
+    listener_init(&registry->listener, &registry->loop, fd, store->config, &events, true);
     loop_start(&registry->loop);
 }
 

@@ -34,6 +34,9 @@ void request_fail(struct request *request, enum err err)
     uint64_t retry_after = request->caller.answer.retry_after;
 
     stop_waiting(request);
+    if (err == ERR_RANGE_UNSATISFIABLE) /* RFC 9110 14.4 */
+        buf_printf(&request->exchange.error_fields, "Content-Range: bytes */%llu\r\n",
+                   (unsigned long long)request->size);
     exchange_fail(&request->exchange, err, "", retry_after);
 }
 
@@ -110,6 +113,7 @@ void request_answer_blob(struct request *request, uint64_t size)
     int status = 200;
 
     if (request->has_range && !range_resolve(&request->range, size, &extent)) {
+        request->size = size;
         request_fail(request, ERR_RANGE_UNSATISFIABLE);
         return;
     }

