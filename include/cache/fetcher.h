@@ -43,8 +43,4 @@ void fetcher_want(struct fetchers *fetchers, struct blob *blob, const struct sou
 void fetcher_give(struct fetchers *fetchers, struct blob *blob, const struct source *source,
                   const void *data, size_t length, const char *media_type);
 
-/* Reads a manifest that is whole once more, for what it says about another repository; nobody
- * waits. */
-void fetcher_learn(struct fetchers *fetchers, struct blob *blob, const struct source *source);
-
 #endif

@@ -26,6 +26,13 @@ void lookup_holding(struct fetchers *fetchers, const struct source *source,
 void lookup_list(struct fetchers *fetchers, struct upstream *upstream, const char *repository,
                  const char *path, const char *query, struct flight_caller *caller);
 
+/*
+ * Reads a COMPLETE manifest for what it says about the source's repository, as a fetch from there
+ * would have done. Answer: err; OK when it is all in the index.
+ */
+void lookup_contents(struct fetchers *fetchers, const struct source *source, struct blob *blob,
+                     struct flight_caller *caller);
+
 /* Whether all that a manifest points at is cached (clients.md M7). Answer: OK or ERR_INCOMPLETE. */
 void lookup_whole(struct fetchers *fetchers, struct blob *blob, struct flight_caller *caller);
 

@@ -40,8 +40,9 @@ struct tag_record {
 
 /* That a repository holds a digest, learned from a manifest or from the upstream's answer. */
 struct holding_record {
-    uint64_t size;                       /* RECORD_SIZE_UNKNOWN when nobody said */
-    bool is_manifest;                    /* to be asked for under /manifests/ */
+    uint64_t size;    /* RECORD_SIZE_UNKNOWN when nobody said */
+    bool is_manifest; /* to be asked for under /manifests/ */
+    bool learned;     /* a manifest: what it points at is in the index under this repository */
     char upstream[RECORD_UPSTREAM_SIZE]; /* its name in the config */
 };
 

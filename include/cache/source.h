@@ -35,6 +35,11 @@ struct call *source_call(const struct source *source, struct calls *calls,
                          const struct digest *digest, struct extent range,
                          const struct call_events *events, void *owner);
 
+/* Records that the source holds the digest, unless that is known already. `learned`: and that what
+ * the manifest points at is in the index too. Thread: any. */
+void source_note_held(const struct source *source, struct index *index, const struct digest *digest,
+                      uint64_t size, bool learned);
+
 /* The call's error, in terms of what was asked for: 404 becomes BLOB_UNKNOWN or MANIFEST_UNKNOWN.
  */
 enum err source_err(const struct source *source, enum err err);

@@ -38,6 +38,7 @@ struct request {
     struct range_spec range;
     bool has_range;
     bool known;    /* this repository holds the digest: learned, or just confirmed */
+    bool learned;  /* a manifest: what it points at is known to be held here */
     bool wanted;   /* the blob's filling was asked for, or joined */
     bool checked;  /* the upstream was asked about this manifest a moment ago */
     bool stale;    /* the tag's upstream did not answer */

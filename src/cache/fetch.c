@@ -356,12 +356,9 @@ static enum err take_position(struct fetch *fetch, struct call *call, int status
 static void note_held(struct fetch *fetch)
 {
     const struct source *source = &fetch->sources[0];
-    struct holding_record record = {.size = fetch->blob->size, .is_manifest = source->is_manifest};
 
-    CHECK(view_copy(view_of(source->upstream->config->name), record.upstream,
-                    sizeof(record.upstream)));
-    index_put_holding(fetch->fetcher->store->index, source->repository, &fetch->blob->digest,
-                      &record);
+    source_note_held(source, fetch->fetcher->store->index, &fetch->blob->digest, fetch->blob->size,
+                     false);
     blob_set_held_by(fetch->blob, source->key);
 }
 

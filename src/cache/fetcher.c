@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "cache/learn.h"
 #include "cache/opening.h"
 
 enum { STOP_TICK_MS = 10 };
@@ -160,27 +159,6 @@ static void on_want(struct mail *mail)
     message_free(message);
 }
 
-static void on_learned(void *owner, const struct learned *learned)
-{
-    (void)learned;
-    ((struct fetcher *)owner)->busy--;
-}
-
-static void on_learn(struct mail *mail)
-{
-    struct message *message = container_of(mail, struct message, waiter.mail);
-    struct fetcher *fetcher = message->fetcher;
-
-    if (blob_look(message->blob, 0, NULL).state != BLOB_COMPLETE) {
-        message_free(message);
-        return;
-    }
-    fetcher->busy++;
-    learn_start(fetcher->store, &fetcher->loop, message->blob, &message->source, on_learned,
-                fetcher);
-    message_free(message);
-}
-
 struct blob *fetcher_blob(struct fetchers *fetchers, const struct digest *digest)
 {
     bool is_new;
@@ -203,9 +181,4 @@ void fetcher_give(struct fetchers *fetchers, struct blob *blob, const struct sou
 
     buf_append(&given, data, length);
     post(fetchers, blob, source, on_want, &given, media_type);
-}
-
-void fetcher_learn(struct fetchers *fetchers, struct blob *blob, const struct source *source)
-{
-    post(fetchers, blob, source, on_learn, NULL, "");
 }

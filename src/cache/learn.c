@@ -56,6 +56,7 @@ static void on_work(struct disk_job *job)
         index_put_holding(learning->store->index, source->repository, &descriptor->digest, &record);
     }
     manifest_release(&manifest);
+    source_note_held(source, learning->store->index, &learning->blob->digest, view.size, true);
 }
 
 static void on_committed(struct mail *mail)

@@ -85,18 +85,14 @@ static void on_holding_end(struct call *call, enum err err)
 {
     struct holding *holding = call_owner(call);
     const struct source *source = &holding->source;
-    struct holding_record record = {.size = holding->answer.size,
-                                    .is_manifest = source->is_manifest};
     bool held = err == OK || (err == ERR_STOPPING && call_status(call) == 200);
 
     note_end(holding->fetcher, source->upstream, call, err);
     holding->answer.err = held ? OK : source_err(source, err);
     holding->answer.retry_after = call_retry_after(call);
     if (held) {
-        CHECK(view_copy(view_of(source->upstream->config->name), record.upstream,
-                        sizeof(record.upstream)));
-        index_put_holding(holding->fetcher->store->index, source->repository, &holding->digest,
-                          &record);
+        source_note_held(source, holding->fetcher->store->index, &holding->digest,
+                         holding->answer.size, false);
     } else if (source_is_refusal(holding->answer.err)) {
         absence_note(&holding->fetcher->store->absences, source->key, holding->answer.err,
                      holding->fetcher->store->config->negative_ttl);
@@ -259,6 +255,61 @@ void lookup_list(struct fetchers *fetchers, struct upstream *upstream, const cha
         .query = (char *)query,
     };
     flight_join(&fetchers->store->flights, key, caller, make_listing, &listing);
+}
+
+/* ---- what does it point at? ---- */
+
+struct reading {
+    struct flight flight;
+    struct fetcher *fetcher;
+    struct blob *blob; /* counted */
+    struct source source;
+};
+
+static void on_learned(void *owner, const struct learned *learned)
+{
+    struct reading *reading = owner;
+    struct flight_answer answer = {.err = learned->err};
+
+    finish(reading->fetcher, &reading->flight, &answer);
+    blob_unref(reading->blob);
+    free(reading);
+}
+
+static void on_reading_start(struct mail *mail)
+{
+    struct reading *reading = container_of(mail, struct reading, flight.start);
+
+    reading->fetcher->busy++;
+    learn_start(reading->fetcher->store, &reading->fetcher->loop, reading->blob, &reading->source,
+                on_learned, reading);
+}
+
+static struct flight *make_reading(void *argument)
+{
+    struct reading *reading = check_malloc(sizeof(*reading));
+
+    *reading = *(struct reading *)argument;
+    blob_ref(reading->blob);
+    return &reading->flight;
+}
+
+void lookup_contents(struct fetchers *fetchers, const struct source *source, struct blob *blob,
+                     struct flight_caller *caller)
+{
+    unsigned char key[FLIGHT_KEY_SIZE];
+    char text[DIGEST_TEXT_SIZE];
+
+    flight_key(key, "contents", source->upstream->config->name, source->repository,
+               digest_print(&blob->digest, text), NULL);
+    struct fetcher *fetcher = fetcher_of_key(fetchers, key);
+    struct reading reading = {
+        .flight = {.loop = &fetcher->loop, .start.deliver = on_reading_start},
+        .fetcher = fetcher,
+        .blob = blob,
+        .source = *source,
+    };
+    flight_join(&fetchers->store->flights, key, caller, make_reading, &reading);
 }
 
 /* ---- is all of it cached? ---- */

@@ -97,17 +97,46 @@ static void open_partial(struct opening *opening)
     (void)unlinkat(opening->store->directory, path, 0);
 }
 
+/* A name under blobs/ is whole and true, even if we were killed before the index said so. */
+static bool adopt(struct opening *opening)
+{
+    struct store *store = opening->store;
+    struct blob_record *record = &opening->record;
+    char path[BLOB_PATH_SIZE];
+    struct stat file;
+
+    blob_path_complete(&opening->blob->digest, path);
+    int fd = openat(store->directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) {
+        close(fd);
+        return false;
+    }
+    blob_record_release(record);
+    record->complete = opening->complete = true;
+    record->size = (uint64_t)file.st_size;
+    record->last_used_ms = clock_wall_ms();
+    opening->fd = fd;
+    if (record->media_type[0] == '\0')
+        guess_media_type(opening);
+    index_put_blob(store->index, &opening->blob->digest, record);
+    store->used += record->size;
+    stats_add(STAT_CACHED_BLOBS, AT_ALL, 1);
+    stats_add(STAT_CACHED_BYTES, AT_ALL, record->size);
+    return true;
+}
+
 static void on_work(struct disk_job *job)
 {
     struct opening *opening = container_of(job, struct opening, job);
 
     /* What was known when the last fill of it ended may still be on its way to the index. */
     index_flush_wait(opening->store->index);
-    if (!index_get_blob(opening->store->index, &opening->blob->digest, &opening->record))
-        return;
-    if (opening->record.complete)
+    bool known = index_get_blob(opening->store->index, &opening->blob->digest, &opening->record);
+    if (known && opening->record.complete)
         open_complete(opening);
-    else
+    else if (!adopt(opening) && known)
         open_partial(opening);
 }
 

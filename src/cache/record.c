@@ -65,6 +65,7 @@ void holding_record_encode(const struct holding_record *record, struct buf *out)
     put_number(out, RECORD_VERSION);
     put_number(out, record->size);
     put_number(out, record->is_manifest);
+    put_number(out, record->learned);
     put_text(out, record->upstream);
 }
 
@@ -208,6 +209,7 @@ bool holding_record_decode(struct view bytes, struct holding_record *ret_record)
 
     record.size = get_number(&cursor);
     record.is_manifest = get_bool(&cursor);
+    record.learned = get_bool(&cursor);
     get_text(&cursor, record.upstream, sizeof(record.upstream));
     if (!is_done(&cursor))
         return false;

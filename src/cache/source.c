@@ -38,6 +38,27 @@ struct call *source_call(const struct source *source, struct calls *calls,
                       events, owner);
 }
 
+void source_note_held(const struct source *source, struct index *index, const struct digest *digest,
+                      uint64_t size, bool learned)
+{
+    const char *upstream = source->upstream->config->name;
+    struct holding_record record = {
+        .size = size, .is_manifest = source->is_manifest, .learned = learned};
+    struct holding_record old;
+
+    CHECK(view_copy(view_of(upstream), record.upstream, sizeof(record.upstream)));
+    bool known = index_get_holding(index, upstream, source->repository, digest, &old);
+    if (known && record.size == BLOB_SIZE_UNKNOWN)
+        record.size = old.size;
+    if (known && old.is_manifest) { /* what was learned stays learned */
+        record.is_manifest = true;
+        record.learned |= old.learned;
+    }
+    if (!known || old.size != record.size || old.is_manifest != record.is_manifest ||
+        old.learned != record.learned)
+        index_put_holding(index, source->repository, digest, &record);
+}
+
 enum err source_err(const struct source *source, enum err err)
 {
     if (err == ERR_NAME_UNKNOWN)

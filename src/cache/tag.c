@@ -73,12 +73,12 @@ static void succeed(struct tag_request *request)
     int64_t now = clock_wall_s();
     struct tag_record record = {
         .digest = answer->digest, .size = answer->size, .checked = now, .confirmed = now};
-    struct holding_record holding = {.size = answer->size, .is_manifest = true};
+    struct source source;
 
     CHECK(view_copy(view_of(answer->media_type), record.media_type, sizeof(record.media_type)));
-    CHECK(view_copy(view_of(upstream), holding.upstream, sizeof(holding.upstream)));
+    source_init(&source, request->upstream, request->repository, true, &answer->digest);
     index_put_tag(index, upstream, request->repository, request->tag, &record);
-    index_put_holding(index, request->repository, &answer->digest, &holding);
+    source_note_held(&source, index, &answer->digest, answer->size, false);
     finish_committed(request);
 }
 

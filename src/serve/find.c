@@ -43,8 +43,6 @@ static void on_confirmed(struct mail *mail)
             request_answer_head(request);
         return;
     }
-    if (request->source.is_manifest && !was_known)
-        fetcher_learn(request->services->fetchers, request->blob, &request->source);
     find(request);
 }
 
@@ -195,6 +193,19 @@ static void find_failed(struct request *request, enum err err)
     request_fail(request, mine != OK ? mine : err);
 }
 
+static void on_contents(struct mail *mail)
+{
+    struct request *request = container_of(mail, struct request, caller.mail);
+    LOOP_CALLBACK(request->caller.loop);
+
+    if (request->caller.answer.err != OK) {
+        request_fail(request, request->caller.answer.err);
+        return;
+    }
+    request->learned = true;
+    serve_manifest(request);
+}
+
 static void find_complete(struct request *request, const struct blob_view *view)
 {
     if (request->exchange.outcome == STATS_NONE)
@@ -202,12 +213,19 @@ static void find_complete(struct request *request, const struct blob_view *view)
     request->size = view->size;
     if (!request->known && request->wanted)
         request->known = memcmp(request->blob->held_by, request->source.key, FLIGHT_KEY_SIZE) == 0;
-    if (!request->known)
+    if (!request->known) {
         confirm(request);
-    else if (request->route.kind == ROUTE_MANIFEST)
+    } else if (request->route.kind == ROUTE_MANIFEST && !request->learned && !request->wanted) {
+        /* It came by way of another repository: what it points at is to be known in this one too,
+         * before its client asks for that. */
+        request->caller.mail.deliver = on_contents;
+        lookup_contents(request->services->fetchers, &request->source, request->blob,
+                        &request->caller);
+    } else if (request->route.kind == ROUTE_MANIFEST) {
         serve_manifest(request);
-    else
+    } else {
         request_answer_blob(request, view->size);
+    }
 }
 
 /* Looks at the blob, and does what its state asks for. */
@@ -281,6 +299,7 @@ void find_digest(struct request *request, bool is_manifest)
     }
     /* A layer is no manifest, whoever asks for it as one. */
     request->known |= held && (holding.is_manifest || !is_manifest);
+    request->learned = held && holding.learned;
     if (held && request->size == BLOB_SIZE_UNKNOWN)
         request->size = holding.size;
     request->exchange.upstream = upstream->config->name;

@@ -410,7 +410,7 @@ def test_relative_redirects_are_followed(case, upstream, status):
 )
 def test_redirects_to_nowhere_are_a_502(case, upstream, location):
     c = case(fill_tries=2)
-    upstream.on("GET", c.digest, status=307, headers=[("Location", location)])
+    upstream.on("GET", c.digest, status=307, headers=[] if location is None else [("Location", location)])
     assert c.get().status in (502, 503)
     c.recovers()
 
