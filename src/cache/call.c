@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/stats.h"
 #include "wire/http.h"
 
 enum { REDIRECTS_MAX = 5, ERROR_BODY_MAX = 65536, LIMITED_PAUSE_S = 2 };
@@ -229,6 +230,7 @@ static void answered(struct call *call)
     enum err err = err_of_status(call);
     if (err == ERR_NAME_UNKNOWN && elsewhere)
         err = ERR_UPSTREAM_FAILED; /* the registry has it; where it sent us does not (E4) */
+    stats_add(STAT_UPSTREAM_ERRORS, AT(call->upstream->index, err), 1);
     end(call, err);
 }
 

@@ -5,13 +5,8 @@
  */
 #include "cache/fetch.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -19,15 +14,14 @@
 #include "cache/evict.h"
 #include "cache/hashing.h"
 #include "cache/learn.h"
+#include "cache/partial.h"
+#include "cache/retry.h"
 #include "cache/settle.h"
 #include "wire/http.h"
 #include "wire/range.h"
 
 enum {
     SOURCES_MAX = 8,
-    RETRY_DELAY_MAX_MS = 10000,
-    RETRY_AFTER_MAX_S = 8, /* longer ones are not waited for: readers have better hosts to ask */
-    UNREACHABLE_TRIES = 2, /* before the first byte: nobody answers, so do not keep clients */
     HASH_BATCH = 1 << 20,
 };
 
@@ -54,8 +48,8 @@ struct fetch {
     struct disk_job job; /* FILE */
     enum err job_err;
     struct hashing hashing; /* runs beside CALL and PAUSE */
-    unsigned tries;         /* failed in a row, without a new byte */
-    uint64_t received;      /* new bytes written */
+    struct retry retry;
+    uint64_t received; /* new bytes written */
     uint64_t received_before_try;
     uint64_t checkpoint; /* `received` when the extents were last recorded */
     uint64_t reserved;   /* of the budget */
@@ -131,16 +125,7 @@ static const struct extents *present_of(const struct fetch *fetch)
 /* What a crash from here on will not lose. */
 static void record_extents(struct fetch *fetch)
 {
-    struct store *store = fetch->fetcher->store;
-    struct blob *blob = fetch->blob;
-    struct blob_record record = {
-        .size = blob->size, .last_used_ms = clock_wall_ms(), .present = *present_of(fetch)};
-
-    if (record.present.count == 0)
-        return;
-    (void)view_copy(view_of(blob->media_type), record.media_type, sizeof(record.media_type));
-    (void)view_copy(view_of(store->boot_id), record.boot_id, sizeof(record.boot_id));
-    index_put_blob(store->index, &blob->digest, &record);
+    partial_record(fetch->fetcher->store, fetch->blob);
     fetch->checkpoint = fetch->received;
 }
 
@@ -174,25 +159,13 @@ static void drop_call(struct fetch *fetch)
     start_queued(fetch->fetcher);
 }
 
-/* The bytes are wrong: none of them is worth keeping. */
-static void discard(struct fetch *fetch)
-{
-    struct store *store = fetch->fetcher->store;
-    char path[BLOB_PATH_SIZE];
-
-    blob_path_partial(&fetch->blob->digest, path);
-    index_delete_blob(store->index, &fetch->blob->digest);
-    if (unlinkat(store->directory, path, 0) != 0)
-        log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be removed: %s", path, strerror(errno));
-}
-
 static void fail(struct fetch *fetch, enum err err)
 {
     if (list_is_linked(&fetch->queued))
         list_unlink(&fetch->queued);
     set_state(fetch, FETCH_ENDING);
     if (err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH)
-        discard(fetch);
+        partial_discard(fetch->fetcher->store, fetch->blob);
     else
         record_extents(fetch);
     stats_add(STAT_FILLS_FAILED, AT(err), 1);
@@ -241,6 +214,8 @@ static void verify(struct fetch *fetch)
     hashing_finish(&fetch->hashing, &digest);
     if (!digest_equal(&digest, &fetch->blob->digest)) {
         stats_add(STAT_DIGEST_MISMATCHES, AT_ALL, 1);
+        stats_add(STAT_UPSTREAM_ERRORS, AT(fetch->sources[0].upstream->index, ERR_DIGEST_MISMATCH),
+                  1);
         log_message(CONFIG_LOG_ERROR, "mismatch", "%s of %s sent bytes with the digest %s for %s",
                     fetch->sources[0].repository, fetch->sources[0].upstream->config->name,
                     digest_print(&digest, found), digest_print(&fetch->blob->digest, expected));
@@ -428,30 +403,6 @@ static void on_pause_over(uv_timer_t *timer)
     step_call(fetch);
 }
 
-static bool may_retry(const struct fetch *fetch, enum err err, uint64_t retry_after_s)
-{
-    unsigned limit = (unsigned)fetch->fetcher->store->config->fill_tries;
-
-    if (err == ERR_UPSTREAM_UNREACHABLE && fetch->received == 0 && limit > UNREACHABLE_TRIES)
-        limit = UNREACHABLE_TRIES;
-    if (err == ERR_UPSTREAM_LIMITED && retry_after_s > RETRY_AFTER_MAX_S)
-        return false;
-    return (err_is_retryable(err) || err == ERR_UPSTREAM_LIMITED) && fetch->tries < limit;
-}
-
-static void pause_fetch(struct fetch *fetch, uint64_t retry_after_s)
-{
-    unsigned doublings = fetch->tries - 1 < 16 ? fetch->tries - 1 : 16;
-    uint64_t delay = fetch->fetcher->store->config->retry_delay << doublings;
-
-    if (delay > RETRY_DELAY_MAX_MS)
-        delay = RETRY_DELAY_MAX_MS;
-    if (retry_after_s * 1000 > delay)
-        delay = retry_after_s * 1000;
-    set_state(fetch, FETCH_PAUSE);
-    uv_timer_start(&fetch->timer, on_pause_over, delay, 0);
-}
-
 /* This source does not have it, or not for us: remember that, and turn to the next. */
 static bool next_source(struct fetch *fetch, enum err err)
 {
@@ -473,19 +424,19 @@ static void recover(struct fetch *fetch, enum err err, uint64_t retry_after_s)
     struct upstream *upstream = fetch->sources[0].upstream;
     const struct config *config = fetch->fetcher->store->config;
 
-    if (fetch->received > fetch->received_before_try)
-        fetch->tries = 0;
-    fetch->tries++;
+    retry_note(&fetch->retry, fetch->received > fetch->received_before_try);
     if (err == ERR_UPSTREAM_TIMEOUT)
         upstream_rest(upstream, err, config->upstream_rest);
     if (source_is_refusal(err) && next_source(fetch, err)) {
-        fetch->tries = 0;
+        fetch->retry = (struct retry){0};
         step_call(fetch);
     } else if (err == ERR_UPSTREAM_NONSENSE && fetch->asked > 0 && !fetch->whole_only) {
         fetch->whole_only = true;
         step_call(fetch);
-    } else if (may_retry(fetch, err, retry_after_s)) {
-        pause_fetch(fetch, retry_after_s);
+    } else if (retry_is_due(&fetch->retry, config, err, fetch->received == 0, retry_after_s)) {
+        set_state(fetch, FETCH_PAUSE);
+        uv_timer_start(&fetch->timer, on_pause_over,
+                       retry_pause_ms(&fetch->retry, config, retry_after_s), 0);
     } else {
         if (err == ERR_UPSTREAM_LIMITED)
             upstream_rest(upstream, err, retry_after_s * 1000);
@@ -550,20 +501,8 @@ static void step_call(struct fetch *fetch)
 static void work_file(struct disk_job *job)
 {
     struct fetch *fetch = container_of(job, struct fetch, job);
-    int directory = fetch->fetcher->store->directory;
-    char path[BLOB_PATH_SIZE];
 
-    blob_path_partial(&fetch->blob->digest, path);
-    fetch->job_err = disk_make_parents(directory, path);
-    if (fetch->job_err != OK)
-        return;
-    int fd = openat(directory, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0) {
-        log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be made: %s", path, strerror(errno));
-        fetch->job_err = err_of_errno(errno);
-        return;
-    }
-    blob_set_file(fetch->blob, fd);
+    fetch->job_err = partial_create(fetch->fetcher->store, fetch->blob);
 }
 
 /* The bytes were at hand. */

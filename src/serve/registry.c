@@ -173,8 +173,10 @@ static void on_request(struct conn *conn, const struct http_request *http)
     enum err err = reference_parse(registry->services.config, http->target,
                                    http_field(http, VIEW("OCI-Namespace")), &request->route);
     describe(request);
-    if (http->method == HTTP_METHOD_OTHER)
-        err = ERR_METHOD_UNSUPPORTED; /* E6 */
+    if (http->method == HTTP_METHOD_OTHER) { /* E6; what may follow it is none of our business */
+        err = ERR_METHOD_UNSUPPORTED;
+        conn_set_last(conn);
+    }
     if (err == OK)
         err = take_range(request, http);
     if (err != OK) {

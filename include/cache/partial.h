@@ -1,0 +1,23 @@
+#ifndef CACHE_PARTIAL_H
+#define CACHE_PARTIAL_H
+
+/*
+ * The file of a blob that is filling, under partial/, and the record of what was written to it. The
+ * record follows the file: it may say less than the file holds, never more.
+ */
+
+#include "base/err.h"
+#include "cache/blob.h"
+#include "cache/store.h"
+
+/* Makes an empty file and gives it to the blob. Sleeps: pool only. */
+enum err partial_create(struct store *store, struct blob *blob) MUST_CHECK;
+
+/* Records what is present, and this boot's id: a crash of the process from here on will not lose
+ * it. Nothing is recorded of an empty file. Thread: the blob's owner loop. */
+void partial_record(struct store *store, struct blob *blob);
+
+/* The bytes are wrong: removes record and file. Thread: the blob's owner loop. */
+void partial_discard(struct store *store, struct blob *blob);
+
+#endif
