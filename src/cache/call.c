@@ -104,6 +104,8 @@ static bool same_authority(const char *a, const char *b)
 /* Resolves a Location against the URL that gave it; NULL when it makes no sense. */
 static char *resolve(const char *base, struct view location)
 {
+    if (location.length == 0)
+        return NULL;
     char *text = view_dup(location), *url = NULL, *copy = NULL;
     CURLU *handle = curl_url();
 

@@ -360,7 +360,9 @@ def test_absolute_form_is_a_path(mirror):
         mirror, f"GET http://elsewhere.example{MANIFEST} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
     )
     assert (status, body) == (200, mirror.image.data)
-    status, _, _ = only_answer(mirror, b"CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+    status, _, _ = only_answer(
+        mirror, b"CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
     assert status in (400, 405)
 
 
