@@ -308,8 +308,8 @@ class Entrepot(Server):
         return [self.binary, "serve", "--listen", f"127.0.0.1:{self.port}",
                 "--admin", f"127.0.0.1:{self.admin_port}",
                 "--cache", os.path.join(self.folder, "cache"), "--cache-size", "8GiB",
-                "--upstream", f"bench=http://127.0.0.1:{self.upstream_port}",
-                "--default-upstream", "bench", "--log-level", self.log_level, *self.extra]
+                "--upstream", f"origin=http://127.0.0.1:{self.upstream_port}",
+                "--default-upstream", "origin", "--log-level", self.log_level, *self.extra]
 
     def is_ready(self):
         try:
