@@ -1,10 +1,8 @@
 """Real clients pull through Entrepot, set up with README's own lines, and again without the upstream."""
 
-import tomllib
-
 import pytest
 
-from harness.clients import CLIENTS, pull, readme_block
+from harness.clients import CLIENTS, ContainerdWithOneFile, pull
 from harness.images import DOCKER_MANIFEST, flatten, tar_image
 from harness.util import in_threads
 
@@ -47,8 +45,9 @@ def test_client_pulls_a_docker_manifest(name, entrepot, registry, proxy):
     assert_fetched_once(proxy, image)
 
 
-def test_readme_tells_buildkit_the_path_form():
-    """R2: Debian 12 has no buildkitd, so its lines are only read: a path per upstream, http for the mirror."""
-    settings = tomllib.loads(readme_block("buildkitd-toml", "127.0.0.1:5000"))["registry"]
-    assert settings["docker.io"] == {"mirrors": ["127.0.0.1:5000/docker.io"]}
-    assert settings["127.0.0.1:5000"] == {"http": True}
+@pytest.mark.clients
+def test_containerd_with_one_file_for_all_registries(entrepot, demo, proxy):
+    """R1: README's other way."""
+    mirror = entrepot(proxy)
+    assert pull(ContainerdWithOneFile, mirror.address, IMAGE) == flatten(demo.children[0].layers)
+    assert_fetched_once(proxy, demo.children[0])

@@ -8,7 +8,6 @@ Every client has pull(image) -> {path: (kind, mode, content)} of what it unpacke
 import gzip
 import json
 import os
-import re
 import subprocess
 import tarfile
 import tempfile
@@ -16,24 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .images import flatten
-from .util import ROOT, SLOW, wait_until
+from .readme import block
+from .util import SLOW, wait_until
 
-README = Path(os.environ.get("ENTREPOT_README", ROOT / "README.md"))
 HOSTS = "127.0.0.1 localhost docker.io registry-1.docker.io auth.docker.io index.docker.io\n"
 ENTER = """set -e
 mount --bind "$0/etc/hosts" /etc/hosts
 mount --bind "$0/etc/registries" /etc/containers/registries.conf.d
 exec "$@"
 """
-
-
-def readme_block(name, mirror):
-    """The fenced block under `<!-- test: name -->`, with the address of a mirror put in."""
-    text = README.read_text() if README.exists() else ""
-    found = re.search(rf"<!-- test: {name} -->\s*\n```\w*\n(.*?)```", text, re.DOTALL)
-    assert found, f"{README.name} has no fenced block directly under <!-- test: {name} -->"
-    assert "mirror:5000" in found[1], f"the block {name} of {README.name} does not name mirror:5000"
-    return found[1].replace("mirror:5000", mirror)
 
 
 class Client:
@@ -43,7 +33,7 @@ class Client:
         self.folder = tempfile.TemporaryDirectory(prefix="pull-", dir="/tmp", ignore_cleanup_errors=True)
         self.directory, self.mirror = Path(self.folder.name), mirror
         self.write("etc/hosts", HOSTS)
-        self.write("etc/registries/50-mirror.conf", readme_block("podman-registries-conf", mirror))
+        self.write("etc/registries/50-mirror.conf", block("podman-registries-conf", mirror))
 
     def __enter__(self):
         return self
@@ -108,8 +98,8 @@ def tree_of_folder(client, folder, *before):
 
 
 def pull(name, address, image):
-    """What the client of that name gets from a mirror at (host, port)."""
-    with CLIENTS[name]("%s:%d" % address) as client:
+    """What the client of that name, or class, gets from a mirror at (host, port)."""
+    with CLIENTS.get(name, name)("%s:%d" % address) as client:
         return client.pull(image)
 
 
@@ -148,7 +138,7 @@ class Buildah(Stored):
 
 class Docker(Client):
     def pull(self, image):
-        config = self.write("daemon.json", readme_block("docker-daemon-json", self.mirror))
+        config = self.write("daemon.json", block("docker-daemon-json", self.mirror))
         socket = f"unix://{self.directory}/s"
         docker = ["docker", "-H", socket]
         daemon = [
@@ -178,8 +168,10 @@ class Docker(Client):
 
 
 class Containerd(Client):
+    HOSTS_BLOCK, HOSTS_FOLDER = "containerd-hosts-toml", "docker.io"
+
     def pull(self, image):
-        self.write("certs.d/docker.io/hosts.toml", readme_block("containerd-hosts-toml", self.mirror))
+        self.write(f"certs.d/{self.HOSTS_FOLDER}/hosts.toml", block(self.HOSTS_BLOCK, self.mirror))
         config = self.write(
             "config.toml",
             f"""version = 2
@@ -199,6 +191,12 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
             )
             (self.directory / "mounted").mkdir()
             return tree_of_folder(self, "mounted", *ctr, "images", "mount", "--snapshotter", "native", image, "mounted")
+
+
+class ContainerdWithOneFile(Containerd):
+    """One hosts.toml for all registries."""
+
+    HOSTS_BLOCK, HOSTS_FOLDER = "containerd-default-hosts-toml", "_default"
 
 
 CLIENTS = {"skopeo": Skopeo, "podman": Podman, "buildah": Buildah, "docker": Docker, "containerd": Containerd}
