@@ -18,7 +18,7 @@
 struct hashing {
     struct disk_job job;
     struct hasher hasher;
-    uint64_t done;  /* hashed up to here */
+    uint64_t done;  /* hashed up to here; the job's while it runs */
     uint64_t limit; /* of the running job */
     int fd;         /* borrowed */
     enum err err;   /* the file could not be read */

@@ -235,6 +235,8 @@ static void hash_on(struct fetch *fetch)
 {
     uint64_t end = extents_run_end(present_of(fetch), 0);
 
+    if (fetch->hashing.running) /* its `done` is the job's now */
+        return;
     if (fetch->state == FETCH_HASH || end - fetch->hashing.done >= HASH_BATCH)
         hashing_go(&fetch->hashing, &fetch->fetcher->loop, fetch->blob->fd, end);
 }

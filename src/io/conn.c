@@ -285,7 +285,7 @@ static void drain(struct conn *conn)
     ssize_t got = 1;
 
     while (got > 0 && dropped < LINGER_BYTES_MAX) {
-        got = recv(conn->fd, NULL, LINGER_BYTES_MAX, MSG_TRUNC);
+        got = recv(conn->fd, scratch, sizeof(scratch), 0);
         dropped += got > 0 ? (size_t)got : 0;
     }
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
