@@ -35,6 +35,14 @@ struct call *source_call(const struct source *source, struct calls *calls,
                          const struct digest *digest, struct extent range,
                          const struct call_events *events, void *owner);
 
+/*
+ * Reads the head of the answer to source_call(range): where the body belongs, and how long the
+ * whole is (BLOB_SIZE_UNKNOWN when it does not say). An answer of the whole to a question for a
+ * part is taken; one of another part is ERR_UPSTREAM_NONSENSE. During on_head only.
+ */
+enum err source_read_head(struct call *call, int status, uint64_t asked, uint64_t *ret_at,
+                          uint64_t *ret_size) MUST_CHECK;
+
 /* Records that the source holds the digest, unless that is known already. `learned`: and that what
  * the manifest points at is in the index too. Thread: any. */
 void source_note_held(const struct source *source, struct index *index, const struct digest *digest,

@@ -18,7 +18,6 @@
 #include "cache/retry.h"
 #include "cache/settle.h"
 #include "wire/http.h"
-#include "wire/range.h"
 
 enum {
     SOURCES_MAX = 8,
@@ -57,11 +56,8 @@ struct fetch {
     uint64_t started_us;
 };
 
-static void step_file(struct fetch *fetch);
 static void step_call(struct fetch *fetch);
 static void step_hash(struct fetch *fetch);
-static void step_settle(struct fetch *fetch);
-static void fail(struct fetch *fetch, enum err err);
 static void start_queued(struct fetcher *fetcher);
 
 static void set_state(struct fetch *fetch, enum fetch_state state)
@@ -180,7 +176,7 @@ static void on_settled(void *owner, enum err err)
 {
     struct fetch *fetch = owner;
 
-    (void)err; /* said in the log; the blob is served while it is open */
+    (void)err; /* it is in the log; the blob is served while it is open */
     set_state(fetch, FETCH_ENDING);
     dispose(fetch);
 }
@@ -308,27 +304,6 @@ static enum err take_size(struct fetch *fetch, uint64_t size)
     return OK;
 }
 
-/* Where the body of this answer belongs, and how long the blob is. */
-static enum err take_position(struct fetch *fetch, struct call *call, int status)
-{
-    struct view field = call_field(call, "Content-Range");
-    struct extent range;
-    uint64_t size = BLOB_SIZE_UNKNOWN;
-
-    if (status == 200) {
-        /* The whole, even if a part was asked for: what we have already is passed over. */
-        fetch->at = 0;
-        if (!view_to_uint64(call_field(call, "Content-Length"), &size))
-            return OK; /* chunked: known at the end */
-        return take_size(fetch, size);
-    }
-    if (!range_parse_content_range(field, &range, &size) || range.start != fetch->asked ||
-        size == UINT64_MAX)
-        return ERR_UPSTREAM_NONSENSE;
-    fetch->at = range.start;
-    return take_size(fetch, size);
-}
-
 /* The source has shown that it holds the blob. */
 static void note_held(struct fetch *fetch)
 {
@@ -343,8 +318,11 @@ static enum err on_head(struct call *call, int status)
 {
     struct fetch *fetch = call_owner(call);
     char media_type[RECORD_MEDIA_TYPE_SIZE];
+    uint64_t size;
 
-    enum err err = take_position(fetch, call, status);
+    enum err err = source_read_head(call, status, fetch->asked, &fetch->at, &size);
+    if (err == OK && size != BLOB_SIZE_UNKNOWN)
+        err = take_size(fetch, size);
     if (err != OK)
         return err;
     if (fetch->sources[0].is_manifest && fetch->received == 0 &&
@@ -608,21 +586,12 @@ void fetch_add_source(struct fetch *fetch, const struct source *source)
 
 void fetch_stop(struct fetch *fetch)
 {
-    switch (fetch->state) {
-    case FETCH_QUEUED:
-    case FETCH_PAUSE:
-    case FETCH_HASH:
-        uv_timer_stop(&fetch->timer);
-        fail(fetch, ERR_STOPPING);
-        break;
-    case FETCH_FILE: /* its job's end sees that we are stopping, */
-    case FETCH_CALL: /* its call is ended by the fetcher, */
-    case FETCH_LEARN:
-    case FETCH_SETTLE:
-    case FETCH_ENDING: /* and these end by themselves */
-    case FETCH_STATE_COUNT:
-        break;
-    }
+    /* FILE: its job's end sees that we are stopping. CALL: the fetcher ends its call. LEARN, SETTLE
+     * and ENDING end by themselves, soon. */
+    if (fetch->state != FETCH_QUEUED && fetch->state != FETCH_PAUSE && fetch->state != FETCH_HASH)
+        return;
+    uv_timer_stop(&fetch->timer);
+    fail(fetch, ERR_STOPPING);
 }
 
 struct fetch *fetch_of_node(struct list *node)

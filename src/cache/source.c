@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "wire/range.h"
 
 void source_init(struct source *source, struct upstream *upstream, const char *repository,
                  bool is_manifest, const struct digest *digest)
@@ -36,6 +37,22 @@ struct call *source_call(const struct source *source, struct calls *calls,
                           .range_end = range.end,
                       },
                       events, owner);
+}
+
+enum err source_read_head(struct call *call, int status, uint64_t asked, uint64_t *ret_at,
+                          uint64_t *ret_size)
+{
+    struct extent range = {0, 0};
+    uint64_t size = BLOB_SIZE_UNKNOWN;
+
+    if (status == 200)
+        (void)view_to_uint64(call_field(call, "Content-Length"), &size); /* else it is chunked */
+    else if (!range_parse_content_range(call_field(call, "Content-Range"), &range, &size) ||
+             range.start != asked || size == UINT64_MAX)
+        return ERR_UPSTREAM_NONSENSE;
+    *ret_at = range.start;
+    *ret_size = size;
+    return OK;
 }
 
 void source_note_held(const struct source *source, struct index *index, const struct digest *digest,

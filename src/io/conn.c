@@ -27,6 +27,7 @@ enum {
     READ_AHEAD_MAX = 65536, /* pipelined bytes kept while busy */
     LINGER_MS = 2000,       /* how long a peer may take to notice our FIN */
     LINGER_BYTES_MAX = 1 << 20,
+    TLS_HANDSHAKE = 0x16,  /* RFC 8446 5.1: the first byte of a ClientHello */
     HALF_CLOSED_MS = 5000, /* how long to wait on for somebody who will send nothing more */
 };
 
@@ -147,7 +148,7 @@ static void refuse(struct conn *conn, enum err err, const char *detail)
     set_state(conn, CONN_BUSY);
     conn->keep_alive = false;
     clear_deadline(conn);
-    stats_add(STAT_BAD_REQUESTS, AT_ALL, 1);
+    stats_add(err == ERR_TLS_UNSUPPORTED ? STAT_TLS_HELLOS : STAT_BAD_REQUESTS, AT_ALL, 1);
     conn->group->events->on_refused(conn, err, detail);
 }
 
@@ -196,7 +197,10 @@ static void parse(struct conn *conn, const char *data, size_t length)
     }
     switch (http_parser_feed(conn->parser, data, length, &request)) {
     case HTTP_BAD:
-        refuse(conn, ERR_BAD_REQUEST, http_parser_problem(conn->parser));
+        /* P4: podman and containerd try TLS first, and take bytes that begin with HTTP/ for a no.
+         */
+        refuse(conn, data[0] == TLS_HANDSHAKE ? ERR_TLS_UNSUPPORTED : ERR_BAD_REQUEST,
+               http_parser_problem(conn->parser));
         return;
     case HTTP_DONE:
         if (request.head_length > conn->group->config->max_head)

@@ -17,10 +17,7 @@ static const char usage[] =
     "       entrepot reference [metrics] print the settings, or the metrics, as Markdown\n"
     "       entrepot version\n"
     "\n"
-    "serve and check take:\n"
-    "  --config FILE             settings as YAML; flags override it\n"
-    "  --upstream NAME[=URL]     mirror this registry; may be given many times, and then replaces\n"
-    "                            the list of the file or the embedded one\n";
+    "serve and check take --config FILE, settings as YAML, and these flags, which override it:\n";
 
 static int print(struct buf *text)
 {
@@ -67,16 +64,24 @@ static int with_config(int count, char **arguments, bool serve)
     return code;
 }
 
+static int misuse(void)
+{
+    fputs(usage, stderr);
+    return EXIT_USAGE;
+}
+
 static int reference(int count, char **arguments)
 {
     struct buf text = {0};
 
     if (count > 0 && strcmp(arguments[0], "--help") == 0)
         return help();
-    if (count > 0 && strstr(arguments[0], "metrics") != NULL)
+    if (count == 0)
+        config_reference(&text);
+    else if (strcmp(arguments[0], "metrics") == 0)
         stats_reference(&text);
     else
-        config_reference(&text);
+        return misuse();
     return print(&text);
 }
 
@@ -95,6 +100,5 @@ int main(int argc, char **argv)
         puts("entrepot " ENTREPOT_VERSION);
         return EXIT_OK;
     }
-    fputs(usage, stderr);
-    return EXIT_USAGE;
+    return misuse();
 }
