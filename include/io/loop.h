@@ -90,14 +90,14 @@ int64_t clock_wall_ms(void);
 /*
  * LOOP_CALLBACK(loop) as the first line of whatever the loop calls. In builds with
  * ENTREPOT_TIME_CALLBACKS it watches until the end of the scope: a callback on a loop that must not
- * sleep, in which the thread gave up the processor by itself and waited, is logged and counted.
+ * sleep, and did for more than a few milliseconds (waiting for a processor is not sleep), is logged
+ * and counted.
  */
 #ifdef ENTREPOT_TIME_CALLBACKS
 struct loop_watch {
     struct loop *loop;
     const char *function;
-    uint64_t wall_us, cpu_us;
-    long switches;
+    uint64_t wall_us, awake_us;
 };
 struct loop_watch loop_watch_begin(struct loop *loop, const char *function);
 void loop_watch_end(struct loop_watch *watch);

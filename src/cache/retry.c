@@ -4,7 +4,7 @@ enum { PAUSE_MAX_MS = 10000, RETRY_AFTER_MAX_S = 8, UNREACHABLE_TRIES = 2, DOUBL
 
 void retry_note(struct retry *retry, bool progressed)
 {
-    retry->failures = progressed ? 1 : retry->failures + 1;
+    retry->failures = progressed ? 0 : retry->failures + 1;
 }
 
 bool retry_is_due(const struct retry *retry, const struct config *config, enum err err, bool fresh,

@@ -1,5 +1,6 @@
 #include "serve/server.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@
 enum {
     EVICT_INTERVAL_MS = 100,
     SWEEP_INTERVAL_MS = 1000,
-    IDLE_BLOB_MS = 30000, /* how long a blob that nobody reads is kept open */
+    DESCRIPTORS_SPARE = 1024, /* files, upstreams, the rest */
+    IDLE_BLOB_MS = 30000,     /* how long a blob that nobody reads is kept open */
 };
 
 struct server {
@@ -151,15 +153,28 @@ static void on_signal(uv_signal_t *handle, int number)
 
 /* ---- starting ---- */
 
-/* One descriptor a client and one a blob: as many as we may have. */
-static void raise_descriptor_limit(void)
+/*
+ * One descriptor a client and one a blob: as many as we may have. The kernel's table of them is
+ * made as large as it will get while there is one thread: growing it later would make an accept()
+ * sleep for tens of milliseconds, until every processor has let go of the old one
+ * (synchronize_rcu).
+ */
+static void make_room_for_descriptors(const struct config *config)
 {
+    uint64_t needed = config->max_connections + config->open_blobs + DESCRIPTORS_SPARE;
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int highest = (int)(needed < limit.rlim_max ? needed : limit.rlim_max) - 1;
+    int far = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, highest);
+    if (far >= 0)
+        close(far);
+    if (fd >= 0)
+        close(fd);
 }
 
 static void add_timer(struct server *server, uv_timer_t *timer, uv_timer_cb callback,
@@ -242,7 +257,7 @@ enum err server_run(const struct config *config, struct buf *ret_problem)
     (void)snprintf(pool, sizeof(pool), "%llu", (unsigned long long)config->pool_threads);
     setenv("UV_THREADPOOL_SIZE", pool, 1); /* before anything uses the pool */
     signal(SIGPIPE, SIG_IGN);
-    raise_descriptor_limit();
+    make_room_for_descriptors(config);
     CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     server->config = config;
     server->registries = check_calloc(config->serve_threads, sizeof(*server->registries));
