@@ -34,6 +34,10 @@ void extents_release(struct extents *set);
 /* Adds `range` to the set, merging it with any range it overlaps or touches. */
 void extents_add(struct extents *set, struct extent range);
 
+/* How many bytes are present, and the end of the last of them; 0 for an empty set. */
+uint64_t extents_total(const struct extents *set);
+uint64_t extents_end(const struct extents *set);
+
 /*
  * Returns the end of the unbroken run of present bytes that contains `offset`,
  * or `offset` itself when that byte is absent.

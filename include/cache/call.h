@@ -5,11 +5,16 @@
  * One authorised request to an upstream's registry API: the token it needs, its redirects (without
  * credentials to another host), and one answer.
  *
+ *   WAITING (for its lane)
+ *     |
  *   TOKEN <-----> REQUEST --2xx--> on_head, on_body*, on_end
  *                  |   ^
  *                  |   `-- 401 with a challenge we can meet, once; 3xx, a few times; 403 from a
  *                  |       redirect's target: once more from the start
  *                  `------ anything else: on_end with an error, call_status() tells the status
+ *
+ * At most upstream_connections calls a lane run at once, and an upstream has two: one for bodies
+ * that may take hours, and one for all else, so that no manifest waits for a layer.
  *
  * No retries: whoever calls knows whether they make sense. The upstream learns from each call
  * whether it is well. Thread: calls->loop, all functions.
@@ -39,11 +44,19 @@ struct call_request {
     const char *repository; /* copied; the scope is pull of it */
     const char *path;       /* copied; behind /v2/<repository>/: "blobs/sha256:..." */
     const char *query;      /* copied; without '?'; or NULL */
+    bool is_bulk;           /* its lane: a body that may be large */
     bool wants_manifest; /* send the full Accept list, whatever the client sent (clients.md M6) */
     bool wants_range;
     uint64_t range_start;
     uint64_t range_end; /* exclusive; UINT64_MAX: to the end */
 };
+
+/* Makes and frees the lanes. */
+void calls_init(struct calls *calls);
+void calls_release(struct calls *calls);
+
+/* Fails every call that waits for its lane. */
+void calls_fail_waiting(struct calls *calls, enum err err);
 
 /* Starts. Callbacks never come from inside. */
 struct call *call_start(struct calls *calls, const struct call_request *request,

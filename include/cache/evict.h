@@ -2,9 +2,9 @@
 #define CACHE_EVICT_H
 
 /*
- * Keeps the disk under its budget by unlinking what is least worth keeping: the complete blobs that
- * were used least recently, and that nobody reads now. (Partial files are small change until fills
- * are sparse.) Space is counted before a fill starts, so that what runs now fits too.
+ * Keeps the disk under its budget by unlinking what is least worth keeping: the blobs, whole or
+ * partial, that were used least recently, and that nobody reads or fills now. Space is counted
+ * before a fill starts, so that what runs now fits too.
  *
  * A victim's record goes first, then its file; in between its digest is claimed in the table of
  * open blobs, so that a request that comes just then waits, and finds it gone.
@@ -22,16 +22,23 @@ struct evictor {
     struct loop *loop;   /* borrowed; whose pool jobs it runs */
     struct disk_job job;
     bool running;
+    uint64_t not_before_ms; /* after a pass that could remove nothing */
+    uint64_t removed;       /* by the last pass */
     void (*on_stopped)(struct evictor *evictor);
 };
 
 void evictor_init(struct evictor *evictor, struct store *store, struct loop *loop);
 
-/* Counts `bytes` that a fill will write. ERR_OVER_BUDGET when they could never fit. Thread: any. */
-enum err evict_reserve(struct store *store, uint64_t bytes) MUST_CHECK;
+/* Counts `bytes` that a fill will still write to a blob of `size`. ERR_OVER_BUDGET when the blob
+ * could never fit. Thread: any. */
+enum err evict_reserve(struct store *store, uint64_t size, uint64_t bytes) MUST_CHECK;
 
 /* Gives back what was reserved and not written. Thread: any. */
 void evict_unreserve(struct store *store, uint64_t bytes);
+
+/* The disk is full before the budget is: makes the next pass go below what is used now. Thread:
+ * any. */
+void evict_press(struct store *store);
 
 /* Whether what is stored and reserved exceeds the budget. Thread: any. */
 bool evict_is_due(const struct store *store);

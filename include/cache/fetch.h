@@ -6,10 +6,10 @@
  * what is missing, writes what comes, publishes it, hashes it in file order behind the writing, and
  * goes on after a break where it broke.
  *
- *   QUEUED -> FILE -> CALL <-> PAUSE             (a try failed; wait, then ask for the rest)
- *                      `---> HASH -> LEARN -> SETTLE -> gone
- *                      |       `-> (digest differs)  |
- *                      `-> (failed for good) --------'--> gone
+ *   CALL <-> PAUSE       a try failed: wait, then ask for the rest
+ *     |-----> HASH -> LEARN -> SETTLE -> ENDING
+ *     |         `--> ENDING   the digest differs
+ *     `------------> ENDING   failed for good, with every source that was offered
  *
  * Readers see the blob COMPLETE at the end of HASH (LEARN for a manifest, so that what it names is
  * known when its reader asks for it); SETTLE makes it last (fsync, rename, record) behind their
@@ -35,11 +35,11 @@ struct fetcher {
     struct calls calls;
     struct store *store; /* borrowed */
     struct list fetches; /* all that are not gone */
-    struct list queued;  /* those that wait for their upstream's other calls to end */
-    unsigned *active;    /* owned; calls of fetches running, by upstream */
+    unsigned running;    /* how many those are */
     unsigned busy;       /* other computations under way on this loop */
-    struct mail stop;
+    struct mail stop, close;
     uv_timer_t stop_timer;
+    _Atomic unsigned quiet; /* ticks in a row, while stopping, that found nothing left */
     bool stopping;
 };
 

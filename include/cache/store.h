@@ -34,7 +34,8 @@ struct store {
     struct absences absences;
     struct upstreams upstreams;
     char boot_id[RECORD_BOOT_ID_SIZE]; /* of the running kernel; "" when it does not say */
-    _Atomic uint64_t used;             /* bytes of complete blobs */
+    _Atomic uint64_t used;             /* bytes of complete and partial blobs */
+    _Atomic uint64_t pressed;          /* a ceiling below the budget, for the next eviction */
     _Atomic uint64_t reserved;         /* bytes that running fills will still write */
 };
 

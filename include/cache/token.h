@@ -12,11 +12,18 @@
 #include "cache/upstream.h"
 #include "io/transfer.h"
 
+/* Calls to one upstream that may run at once, and those that wait for one of them to end. */
+struct lane {
+    unsigned running;
+    struct list waiting;
+};
+
 /* What talks to upstreams on one fetch loop. */
 struct calls {
     struct loop *loop;          /* borrowed */
     struct store *store;        /* borrowed */
     struct transfers transfers; /* contents owned */
+    struct lane *lanes;         /* owned; two for each upstream, see call.h */
 };
 
 /*

@@ -20,7 +20,7 @@
 #include "base/list.h"
 #include "wire/challenge.h"
 
-enum { UPSTREAM_TOKENS_MAX = 1024, UPSTREAM_RETRY_AFTER_MAX_S = 300 };
+enum { UPSTREAM_TOKENS_MAX = 1024, UPSTREAM_REST_MAX_MS = 60000 };
 
 struct upstream {
     const struct config_upstream *config; /* borrowed */
@@ -51,7 +51,8 @@ void upstream_was_well(struct upstream *upstream);
 /* Whether it answered within the last `ms`. */
 bool upstream_well_within(struct upstream *upstream, uint64_t ms);
 
-/* It did not answer: leave it alone for that long. */
+/* It did not answer, or limits us: leave it alone for that long, a minute at most: what was said to
+ * one request need not hold for all. */
 void upstream_rest(struct upstream *upstream, enum err reason, uint64_t for_ms);
 
 /* Its challenge, to be met beforehand the next time. */

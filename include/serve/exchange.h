@@ -57,6 +57,9 @@ void exchange_field(struct exchange *exchange, const char *name, const char *for
 /* Answers with the head and, unless the method is HEAD, exchange->body. Begins the answer. */
 void exchange_send(struct exchange *exchange);
 
+/* The same with bytes that the owner keeps until on_done. */
+void exchange_send_view(struct exchange *exchange, struct view body);
+
 /* The same with a range of a blob, which the owner refers to until on_done. */
 void exchange_send_blob(struct exchange *exchange, struct blob *blob, uint64_t start, uint64_t end,
                         bool verified_end);

@@ -37,12 +37,13 @@ struct request {
     struct flight_caller caller; /* for a computation */
     struct range_spec range;
     bool has_range;
-    bool known;    /* this repository holds the digest: learned, or just confirmed */
-    bool learned;  /* a manifest: what it points at is known to be held here */
-    bool wanted;   /* the blob's filling was asked for, or joined */
-    bool checked;  /* the upstream was asked about this manifest a moment ago */
-    bool stale;    /* the tag's upstream did not answer */
-    uint64_t size; /* as the upstream or a manifest said, or BLOB_SIZE_UNKNOWN */
+    bool known;        /* this repository holds the digest: learned, or just confirmed */
+    bool learned;      /* a manifest: what it points at is known to be held here */
+    bool wanted;       /* the blob's filling was asked for, or joined */
+    bool checked;      /* the upstream was asked about this manifest a moment ago */
+    bool stale;        /* the tag's upstream did not answer */
+    unsigned renewals; /* see find_failed */
+    uint64_t size;     /* as the upstream or a manifest said, or BLOB_SIZE_UNKNOWN */
     char reference[DIGEST_TEXT_SIZE];        /* the digest, or the tag */
     char media_type[RECORD_MEDIA_TYPE_SIZE]; /* a tag's */
 };

@@ -40,6 +40,7 @@ struct route {
     char ns[256];        /* decoded value of ns, else of OCI-Namespace, when one was used, for R9;
                           * else "". It names an upstream, so it may stand in a field */
     char repository[REFERENCE_REPOSITORY_SIZE]; /* "library/" added where docker.io wants it (R8) */
+    bool library_added;                         /* the client did not say it (R8) */
     bool by_digest; /* manifest: digest is set, else tag. Blob, referrers: always true */
     struct digest digest;
     char tag[REFERENCE_TAG_SIZE];

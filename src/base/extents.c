@@ -62,6 +62,20 @@ void extents_add(struct extents *set, struct extent range)
     set->count -= last - first - 1;
 }
 
+uint64_t extents_total(const struct extents *set)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        total += set->ranges[i].end - set->ranges[i].start;
+    return total;
+}
+
+uint64_t extents_end(const struct extents *set)
+{
+    return set->count == 0 ? 0 : set->ranges[set->count - 1].end;
+}
+
 uint64_t extents_run_end(const struct extents *set, uint64_t offset)
 {
     size_t i = first_ending_at_or_after(set, offset + 1);

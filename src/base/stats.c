@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/err.h"
 
-enum { VALUES_MAX = 80, WORD_SIZE = 280, SLOTS_MAX = 16384, LABELS = 4 };
+enum { VALUES_MAX = 640, SLOTS_MAX = 16384, LABELS = 4 };
 
 enum type { COUNTER, GAUGE, COUNTER_US, GAUGE_US };
 
@@ -42,9 +42,9 @@ static const struct row {
 };
 
 static struct {
-    char words[STATS_LABEL_COUNT][VALUES_MAX][WORD_SIZE];
-    unsigned counts[STATS_LABEL_COUNT]; /* values that have a word */
-    size_t first[STAT_COUNT + 1];       /* slot of each metric's first value */
+    char *words[STATS_LABEL_COUNT][VALUES_MAX]; /* owned */
+    unsigned counts[STATS_LABEL_COUNT];         /* values that have a word */
+    size_t first[STAT_COUNT + 1];               /* slot of each metric's first value */
     _Atomic uint64_t slots[SLOTS_MAX];
 } table;
 
@@ -57,7 +57,9 @@ static unsigned width(enum stats_label label)
         return 1;
     if (label == STATS_LABEL_REASON)
         return ERR_COUNT;
-    return labels[label].words[0] == '-' ? VALUES_MAX : table.counts[label];
+    if (labels[label].words[0] == '-')
+        return (unsigned)strtoul(labels[label].words + 1, NULL, 10);
+    return table.counts[label];
 }
 
 __attribute__((constructor)) static void stats_prepare(void)
@@ -67,7 +69,7 @@ __attribute__((constructor)) static void stats_prepare(void)
         if (labels[l].words[0] == '-')
             continue;
         while (rest.length > 0)
-            CHECK(view_copy(view_cut(&rest, ' '), table.words[l][table.counts[l]++], WORD_SIZE));
+            table.words[l][table.counts[l]++] = view_dup(view_cut(&rest, ' '));
     }
     for (size_t s = 0; s < STAT_COUNT; s++) {
         size_t slots = 1;
@@ -130,8 +132,8 @@ unsigned stats_name(enum stats_label label, const char *name)
 {
     unsigned value = table.counts[label]++;
 
-    CHECK(value < VALUES_MAX);
-    CHECK(view_copy(view_of(name), table.words[label][value], WORD_SIZE));
+    CHECK(value < width(label));
+    table.words[label][value] = check_strdup(name);
     return value;
 }
 

@@ -220,10 +220,12 @@ struct blob *blob_unref(struct blob *blob)
     if (blob->references == 0)
         blob->idle_since_ms = clock_monotonic_us() / 1000;
     pthread_mutex_unlock(&bucket->mutex);
-    /* A forgotten blob: its file is unlinked or about to be, and closing it may free its space,
-     * which can take a while; but there is no sweep that would find it. */
-    if (last)
-        blob_free(blob);
+    if (!last)
+        return NULL;
+    /* Closing may give back the space of an unlinked file, which sleeps: that is for the sweep. */
+    pthread_mutex_lock(&blob->table->mutex);
+    list_append(&blob->table->forgotten, &blob->node);
+    pthread_mutex_unlock(&blob->table->mutex);
     return NULL;
 }
 

@@ -14,6 +14,7 @@ enum { REDIRECTS_MAX = 5, ERROR_BODY_MAX = 65536, LIMITED_PAUSE_S = 2 };
 
 struct call {
     struct calls *calls;
+    struct list waiting; /* linked in WAITING, in its lane */
     struct upstream *upstream;
     const struct call_events *events;
     void *owner;
@@ -52,6 +53,29 @@ static void call_free(struct call *call)
     free(call);
 }
 
+static struct lane *lane_of(const struct call *call)
+{
+    return &call->calls->lanes[call->upstream->index * 2 + call->request.is_bulk];
+}
+
+/* It leaves its lane: who waits longest comes next. */
+static void leave_lane(struct call *call)
+{
+    struct lane *lane = lane_of(call);
+
+    if (list_is_linked(&call->waiting)) {
+        list_unlink(&call->waiting);
+        return;
+    }
+    lane->running--;
+    if (list_is_empty(&lane->waiting))
+        return;
+    struct call *next = container_of(lane->waiting.next, struct call, waiting);
+    list_unlink(&next->waiting);
+    lane->running++;
+    ask(next);
+}
+
 static void end(struct call *call, enum err err)
 {
     struct log_line line;
@@ -62,6 +86,7 @@ static void end(struct call *call, enum err err)
         log_number(&line, "status", (uint64_t)call->status);
         log_end(&line);
     }
+    leave_lane(call);
     call->events->on_end(call, err);
     call_free(call);
 }
@@ -70,6 +95,7 @@ void call_cancel(struct call *call)
 {
     if (call == NULL)
         return;
+    leave_lane(call);
     transfer_cancel(call->transfer);
     flight_leave(&call->calls->store->flights, &call->caller);
     call_free(call);
@@ -243,9 +269,10 @@ static void on_end(struct transfer *transfer, enum err err)
     call->transfer = NULL;
     if (err == ERR_UPSTREAM_UNREACHABLE || err == ERR_UPSTREAM_TLS)
         log_message(CONFIG_LOG_WARN, "upstream", "%s: %s", call->url, transfer_problem(transfer));
-    /* A broken error body is still an error answer. */
-    if (call->accepted || call->status == 0 || (err != OK && err != ERR_UPSTREAM_BROKEN))
-        end(call, err);
+    /* A broken error body, or one that is too long to be read to its end, is an answer still. */
+    bool told = err == OK || err == ERR_UPSTREAM_BROKEN || call->dropped > ERROR_BODY_MAX;
+    if (call->accepted || call->status == 0 || !told)
+        end(call, err == OK && !call->accepted ? ERR_UPSTREAM_NONSENSE : err);
     else
         answered(call);
 }
@@ -279,6 +306,7 @@ static void transmit(struct call *call, const char *authorization)
     }
     call->status = 0;
     call->retry_after = 0;
+    call->dropped = 0;
     call->transfer =
         transfer_start(&call->calls->transfers,
                        &(struct transfer_request){.method = request->method,
@@ -360,8 +388,38 @@ struct call *call_start(struct calls *calls, const struct call_request *request,
         buf_printf(&text, "?%s", request->query);
     call->origin = text.data;
     call->url = check_strdup(call->origin);
-    ask(call);
+    struct lane *lane = lane_of(call);
+    if (lane->running < calls->store->config->upstream_connections) {
+        lane->running++;
+        ask(call);
+    } else {
+        list_append(&lane->waiting, &call->waiting);
+    }
     return call;
+}
+
+void calls_init(struct calls *calls)
+{
+    size_t count = calls->store->upstreams.count * 2;
+
+    calls->lanes = check_calloc(count, sizeof(*calls->lanes));
+    for (size_t i = 0; i < count; i++)
+        list_init(&calls->lanes[i].waiting);
+}
+
+void calls_release(struct calls *calls)
+{
+    free(calls->lanes);
+    calls->lanes = NULL;
+}
+
+void calls_fail_waiting(struct calls *calls, enum err err)
+{
+    for (size_t i = 0; i < calls->store->upstreams.count * 2; i++) {
+        struct list *waiting = &calls->lanes[i].waiting;
+        while (!list_is_empty(waiting))
+            end(container_of(waiting->next, struct call, waiting), err);
+    }
 }
 
 void *call_owner(const struct call *call)

@@ -8,15 +8,24 @@
 #include "base/log.h"
 #include "base/stats.h"
 
+enum { EMPTY_PASS_PAUSE_MS = 2000 };
+
+/* The budget, or less when the disk was full before that. */
+static uint64_t ceiling(const struct store *store)
+{
+    uint64_t pressed = store->pressed;
+
+    return pressed < store->config->cache_size ? pressed : store->config->cache_size;
+}
+
 /* A pass makes room below the budget, so that not every blob that comes starts one: 5 %. */
 static uint64_t low_water(const struct store *store)
 {
-    return store->config->cache_size / 100 * 95;
+    return ceiling(store) / 100 * 95;
 }
 
 struct victim {
     struct digest digest;
-    uint64_t size;
     int64_t last_used_ms;
 };
 
@@ -25,12 +34,12 @@ struct victims {
     size_t count, capacity;
 };
 
-enum err evict_reserve(struct store *store, uint64_t bytes)
+enum err evict_reserve(struct store *store, uint64_t size, uint64_t bytes)
 {
-    if (bytes > store->config->cache_size) {
+    if (size > store->config->cache_size) {
         log_message(CONFIG_LOG_ERROR, "evict",
                     "a blob of %llu bytes is larger than the whole cache (cache_size: %llu bytes)",
-                    (unsigned long long)bytes, (unsigned long long)store->config->cache_size);
+                    (unsigned long long)size, (unsigned long long)store->config->cache_size);
         return ERR_OVER_BUDGET;
     }
     store->reserved += bytes;
@@ -42,22 +51,27 @@ void evict_unreserve(struct store *store, uint64_t bytes)
     store->reserved -= bytes;
 }
 
+void evict_press(struct store *store)
+{
+    uint64_t used = store->used;
+
+    store->pressed = used > 0 ? used - 1 : 0;
+}
+
 bool evict_is_due(const struct store *store)
 {
-    return store->used + store->reserved > store->config->cache_size;
+    return store->used + store->reserved > ceiling(store);
 }
 
 static bool collect(void *argument, const struct digest *digest, const struct blob_record *record)
 {
     struct victims *victims = argument;
 
-    if (!record->complete)
-        return true;
     if (victims->count == victims->capacity) {
         victims->capacity = victims->capacity == 0 ? 1024 : 2 * victims->capacity;
         victims->list = check_realloc(victims->list, victims->capacity * sizeof(*victims->list));
     }
-    victims->list[victims->count++] = (struct victim){*digest, record->size, record->last_used_ms};
+    victims->list[victims->count++] = (struct victim){*digest, record->last_used_ms};
     return true;
 }
 
@@ -68,28 +82,42 @@ static int by_last_use(const void *a, const void *b)
     return (left->last_used_ms > right->last_used_ms) - (left->last_used_ms < right->last_used_ms);
 }
 
-/* False: somebody uses it. */
-static bool remove_blob(struct store *store, const struct victim *victim)
+static void forget_complete(struct store *store, uint64_t size)
 {
-    struct extents nothing = {0};
-    char path[BLOB_PATH_SIZE];
-
-    struct blob *claim = blobs_claim(&store->blobs, &victim->digest);
-    if (claim == NULL)
-        return false;
-    index_delete_blob(store->index, &victim->digest);
-    index_flush_wait(store->index);
-    blob_path_complete(&victim->digest, path);
-    (void)unlinkat(store->directory, path, 0);
-    blob_opened_partial(claim, -1, BLOB_SIZE_UNKNOWN, &nothing);
-    blob_unref(claim);
-    store->used -= victim->size;
     store->blobs.eviction_epoch++;
     stats_subtract(STAT_CACHED_BLOBS, AT_ALL, 1);
-    stats_subtract(STAT_CACHED_BYTES, AT_ALL, victim->size);
-    stats_add(STAT_EVICTED_BLOBS, AT_ALL, 1);
-    stats_add(STAT_EVICTED_BYTES, AT_ALL, victim->size);
-    return true;
+    stats_subtract(STAT_CACHED_BYTES, AT_ALL, size);
+}
+
+/* Returns the bytes that were given back; 0: somebody uses it, or it has gone. */
+static uint64_t remove_blob(struct store *store, const struct digest *digest)
+{
+    struct extents nothing = {0};
+    struct blob_record record;
+    char path[BLOB_PATH_SIZE];
+    uint64_t size = 0;
+
+    struct blob *claim = blobs_claim(&store->blobs, digest);
+    if (claim == NULL)
+        return 0;
+    index_flush_wait(store->index); /* what it was a moment ago counts, not what the list says */
+    if (index_get_blob(store->index, digest, &record)) {
+        size = record.complete ? record.size : extents_total(&record.present);
+        blob_record_release(&record);
+        index_delete_blob(store->index, digest);
+        index_flush_wait(store->index);
+        if (record.complete)
+            blob_path_complete(digest, path);
+        else
+            blob_path_partial(digest, path);
+        (void)unlinkat(store->directory, path, 0);
+        store->used -= size;
+        if (record.complete)
+            forget_complete(store, size);
+    }
+    blob_opened_partial(claim, -1, BLOB_SIZE_UNKNOWN, &nothing);
+    blob_unref(claim);
+    return size;
 }
 
 static void on_work(struct disk_job *job)
@@ -106,12 +134,17 @@ static void on_work(struct disk_job *job)
     for (size_t i = 0; i < victims.count; i++) {
         if (store->used + store->reserved <= low_water(store))
             break;
-        if (remove_blob(store, &victims.list[i])) {
-            removed++;
-            bytes += victims.list[i].size;
-        }
+        uint64_t size = remove_blob(store, &victims.list[i].digest);
+        removed += size > 0;
+        bytes += size;
     }
     free(victims.list);
+    store->pressed = UINT64_MAX;
+    evictor->removed = removed;
+    if (removed == 0)
+        return;
+    stats_add(STAT_EVICTED_BLOBS, AT_ALL, removed);
+    stats_add(STAT_EVICTED_BYTES, AT_ALL, bytes);
     log_message(CONFIG_LOG_INFO, "evict", "removed %llu blobs, %llu bytes",
                 (unsigned long long)removed, (unsigned long long)bytes);
 }
@@ -121,6 +154,8 @@ static void on_done(struct disk_job *job)
     struct evictor *evictor = container_of(job, struct evictor, job);
 
     evictor->running = false;
+    if (evictor->removed == 0)
+        evictor->not_before_ms = loop_now_ms(evictor->loop) + EMPTY_PASS_PAUSE_MS;
     if (evictor->on_stopped != NULL)
         evictor->on_stopped(evictor);
 }
@@ -134,7 +169,8 @@ void evictor_init(struct evictor *evictor, struct store *store, struct loop *loo
 void evict_run(struct evictor *evictor)
 {
     loop_check_thread(evictor->loop);
-    if (evictor->running || evictor->on_stopped != NULL || !evict_is_due(evictor->store))
+    if (evictor->running || evictor->on_stopped != NULL || !evict_is_due(evictor->store) ||
+        loop_now_ms(evictor->loop) < evictor->not_before_ms)
         return;
     evictor->running = true;
     disk_run(&evictor->job, evictor->loop);

@@ -24,15 +24,14 @@ enum {
     HASH_BATCH = 1 << 20,
 };
 
-#define FETCH_STATES(X) X(QUEUED) X(FILE) X(CALL) X(PAUSE) X(HASH) X(LEARN) X(SETTLE) X(ENDING)
+#define FETCH_STATES(X) X(CALL) X(PAUSE) X(HASH) X(LEARN) X(SETTLE) X(ENDING)
 
 #define X(name) FETCH_##name,
 enum fetch_state { FETCH_STATES(X) FETCH_STATE_COUNT };
 #undef X
 
 struct fetch {
-    struct list node;   /* in fetcher->fetches */
-    struct list queued; /* in fetcher->queued; linked in QUEUED only */
+    struct list node; /* in fetcher->fetches */
     struct fetcher *fetcher;
     struct blob *blob; /* counted */
     enum fetch_state state;
@@ -41,12 +40,12 @@ struct fetch {
     struct call *call; /* CALL */
     uint64_t asked;    /* CALL: the first byte asked for */
     bool whole_only;  /* a part was answered with nonsense: ask for the whole, pass over the rest */
+    bool answered;    /* CALL: the head of a good answer has come */
     uint64_t at;      /* CALL: where the next byte of the body belongs */
     struct buf given; /* the bytes, when they were at hand */
     uv_timer_t timer; /* PAUSE */
-    struct disk_job job; /* FILE */
-    enum err job_err;
     struct hashing hashing; /* runs beside CALL and PAUSE */
+    bool hashing_failed;
     struct retry retry;
     uint64_t received; /* new bytes written */
     uint64_t received_before_try;
@@ -58,7 +57,6 @@ struct fetch {
 
 static void step_call(struct fetch *fetch);
 static void step_hash(struct fetch *fetch);
-static void start_queued(struct fetcher *fetcher);
 
 static void set_state(struct fetch *fetch, enum fetch_state state)
 {
@@ -66,8 +64,6 @@ static void set_state(struct fetch *fetch, enum fetch_state state)
     static const char *const names[] = {FETCH_STATES(X)};
 #undef X
     static const bool edges[FETCH_STATE_COUNT][FETCH_STATE_COUNT] = {
-        [FETCH_QUEUED] = {[FETCH_FILE] = true, [FETCH_ENDING] = true},
-        [FETCH_FILE] = {[FETCH_CALL] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
         [FETCH_CALL] =
             {[FETCH_CALL] = true, [FETCH_PAUSE] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
         [FETCH_PAUSE] = {[FETCH_CALL] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
@@ -143,27 +139,26 @@ static void dispose(struct fetch *fetch)
         return; /* its end comes back here */
     fetch->blob->fetch = NULL;
     evict_unreserve(fetch->fetcher->store, fetch->reserved);
-    fetch->reserved = 0;
+    fetch->fetcher->running--;
     stats_subtract(STAT_FILLS_RUNNING, AT_ALL, 1);
     uv_close((uv_handle_t *)&fetch->timer, on_timer_closed);
 }
 
-static void drop_call(struct fetch *fetch)
-{
-    fetch->fetcher->active[fetch->sources[0].upstream->index]--;
-    fetch->call = NULL;
-    start_queued(fetch->fetcher);
-}
-
 static void fail(struct fetch *fetch, enum err err)
 {
-    if (list_is_linked(&fetch->queued))
-        list_unlink(&fetch->queued);
+    struct store *store = fetch->fetcher->store;
+    uint64_t present = extents_total(present_of(fetch));
+
     set_state(fetch, FETCH_ENDING);
-    if (err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH)
-        partial_discard(fetch->fetcher->store, fetch->blob);
-    else
+    bool wrong = err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH || fetch->hashing_failed;
+    if (fetch->blob->fd >= 0 && (wrong || present == 0)) {
+        partial_discard(store, fetch->blob);
+        store->used -= present;
+    } else {
         record_extents(fetch);
+    }
+    if (err == ERR_DISK_FULL)
+        evict_press(store);
     stats_add(STAT_FILLS_FAILED, AT(err), 1);
     log_fill(fetch, err);
     blob_finish(fetch->blob, err);
@@ -254,12 +249,14 @@ static void step_hash(struct fetch *fetch)
 {
     if (fetch->hashing.running)
         return;
-    if (fetch->hashing.err != OK)
+    if (fetch->hashing.err != OK) {
+        fetch->hashing_failed = true; /* its record says more than the disk holds */
         fail(fetch, fetch->hashing.err);
-    else if (fetch->hashing.done == fetch->blob->size)
+    } else if (fetch->hashing.done == fetch->blob->size) {
         verify(fetch);
-    else
+    } else {
         hash_on(fetch);
+    }
 }
 
 static void begin_hash(struct fetch *fetch)
@@ -280,28 +277,37 @@ static bool is_whole(const struct fetch *fetch)
            !extents_first_gap(present_of(fetch), (struct extent){0, fetch->blob->size}, &gap);
 }
 
+/* Counts what will be written to a blob of that size. */
+static enum err reserve(struct fetch *fetch, uint64_t size)
+{
+    uint64_t present = extents_total(present_of(fetch));
+
+    if (fetch->reserved > 0 || present >= size)
+        return OK;
+    enum err err = evict_reserve(fetch->fetcher->store, size, size - present);
+    if (err == OK)
+        fetch->reserved = size - present;
+    return err;
+}
+
 /* The size, from the head of an answer. */
 static enum err take_size(struct fetch *fetch, uint64_t size)
 {
     struct blob *blob = fetch->blob;
     const struct config *config = fetch->fetcher->store->config;
-
     uint64_t expected = fetch->sources[0].size;
 
-    if (blob->size == size)
-        return OK;
     if (size > INT64_MAX)
         return ERR_UPSTREAM_NONSENSE;
-    if (blob->size != BLOB_SIZE_UNKNOWN || (expected != BLOB_SIZE_UNKNOWN && expected != size))
+    if (blob->size != BLOB_SIZE_UNKNOWN ? blob->size != size
+                                        : expected != BLOB_SIZE_UNKNOWN && expected != size)
         return ERR_SIZE_MISMATCH;
     if (fetch->sources[0].is_manifest && size > config->max_manifest)
         return ERR_UPSTREAM_TOO_LARGE;
-    enum err err = evict_reserve(fetch->fetcher->store, size);
-    if (err != OK)
-        return err;
-    fetch->reserved = size;
-    blob_set_size(blob, size);
-    return OK;
+    enum err err = reserve(fetch, size);
+    if (err == OK && blob->size == BLOB_SIZE_UNKNOWN)
+        blob_set_size(blob, size);
+    return err;
 }
 
 /* The source has shown that it holds the blob. */
@@ -321,15 +327,30 @@ static enum err on_head(struct call *call, int status)
     uint64_t size;
 
     enum err err = source_read_head(call, status, fetch->asked, &fetch->at, &size);
+    if (err == OK && size == BLOB_SIZE_UNKNOWN)
+        size = fetch->sources[0].size; /* chunked; but the manifest said it */
     if (err == OK && size != BLOB_SIZE_UNKNOWN)
         err = take_size(fetch, size);
+    if (err == OK && fetch->blob->fd < 0)
+        err = partial_create(fetch->fetcher->store, fetch->blob);
     if (err != OK)
         return err;
+    fetch->answered = true;
     if (fetch->sources[0].is_manifest && fetch->received == 0 &&
         http_media_type(call_field(call, "Content-Type"), media_type, sizeof(media_type)))
         blob_set_media_type(fetch->blob, media_type);
     note_held(fetch);
     return OK;
+}
+
+/* What was reserved of the budget is used now. */
+static void take_reserved(struct fetch *fetch, uint64_t bytes)
+{
+    uint64_t reserved = bytes < fetch->reserved ? bytes : fetch->reserved;
+
+    fetch->fetcher->store->used += bytes;
+    evict_unreserve(fetch->fetcher->store, reserved);
+    fetch->reserved -= reserved;
 }
 
 /* Writes and publishes what is not there yet of [at, at + length): never a byte twice. */
@@ -345,6 +366,7 @@ static enum err store_bytes(struct fetch *fetch, const char *data, size_t length
             return err;
         blob_publish(fetch->blob, gap);
         fetch->received += part;
+        take_reserved(fetch, part);
         rest.start = gap.end;
     }
     fetch->at = body.end;
@@ -383,17 +405,15 @@ static void on_pause_over(uv_timer_t *timer)
     step_call(fetch);
 }
 
-/* This source does not have it, or not for us: remember that, and turn to the next. */
-static bool next_source(struct fetch *fetch, enum err err)
+/* Turns to the next source, if there is one: this one's failure is not the others'. */
+static bool next_source(struct fetch *fetch)
 {
-    struct store *store = fetch->fetcher->store;
-
-    absence_note(&store->absences, fetch->sources[0].key, err, store->config->negative_ttl);
     if (fetch->source_count == 1)
         return false;
     fetch->source_count--;
     memmove(&fetch->sources[0], &fetch->sources[1],
             fetch->source_count * sizeof(fetch->sources[0]));
+    fetch->retry = (struct retry){0};
     blob_wake(fetch->blob); /* whoever came by the refused one learns it now */
     return true;
 }
@@ -401,16 +421,14 @@ static bool next_source(struct fetch *fetch, enum err err)
 /* A try has failed. */
 static void recover(struct fetch *fetch, enum err err, uint64_t retry_after_s)
 {
-    struct upstream *upstream = fetch->sources[0].upstream;
-    const struct config *config = fetch->fetcher->store->config;
+    struct store *store = fetch->fetcher->store;
+    const struct config *config = store->config;
+    struct source *source = &fetch->sources[0];
 
     retry_note(&fetch->retry, fetch->received > fetch->received_before_try);
-    if (err == ERR_UPSTREAM_TIMEOUT)
-        upstream_rest(upstream, err, config->upstream_rest);
-    if (source_is_refusal(err) && next_source(fetch, err)) {
-        fetch->retry = (struct retry){0};
-        step_call(fetch);
-    } else if (err == ERR_UPSTREAM_NONSENSE && fetch->asked > 0 && !fetch->whole_only) {
+    if (err == ERR_UPSTREAM_TIMEOUT && !fetch->answered)
+        upstream_rest(source->upstream, err, config->upstream_rest);
+    if (err == ERR_UPSTREAM_NONSENSE && fetch->asked > 0 && !fetch->whole_only) {
         fetch->whole_only = true;
         step_call(fetch);
     } else if (retry_is_due(&fetch->retry, config, err, fetch->received == 0, retry_after_s)) {
@@ -419,8 +437,15 @@ static void recover(struct fetch *fetch, enum err err, uint64_t retry_after_s)
                        retry_pause_ms(&fetch->retry, config, retry_after_s), 0);
     } else {
         if (err == ERR_UPSTREAM_LIMITED)
-            upstream_rest(upstream, err, retry_after_s * 1000);
-        fail(fetch, err);
+            upstream_rest(source->upstream, err, retry_after_s * 1000);
+        if (source_is_refusal(err)) /* remembered, so that its clients are told */
+            absence_note(&store->absences, source->key, err, config->negative_ttl);
+        bool ours = err == ERR_STOPPING || err == ERR_DISK_FULL || err == ERR_DISK_FAILED ||
+                    err == ERR_OVER_BUDGET;
+        if (!ours && next_source(fetch))
+            step_call(fetch);
+        else
+            fail(fetch, err);
     }
 }
 
@@ -429,7 +454,7 @@ static void on_end(struct call *call, enum err err)
     struct fetch *fetch = call_owner(call);
     uint64_t retry_after = call_retry_after(call);
 
-    drop_call(fetch);
+    fetch->call = NULL;
     if (err == OK && fetch->blob->size == BLOB_SIZE_UNKNOWN)
         err = take_size(fetch, fetch->at);
     if (err == OK && !is_whole(fetch))
@@ -471,25 +496,20 @@ static void step_call(struct fetch *fetch)
         gap = (struct extent){0, UINT64_MAX};
     fetch->asked = fetch->at = gap.start;
     fetch->received_before_try = fetch->received;
-    fetch->fetcher->active[fetch->sources[0].upstream->index]++;
+    fetch->answered = false;
     fetch->call = source_call(&fetch->sources[0], &fetch->fetcher->calls, &fetch->blob->digest, gap,
                               &events, fetch);
 }
 
-/* ---- FILE: the partial file ---- */
-
-static void work_file(struct disk_job *job)
-{
-    struct fetch *fetch = container_of(job, struct fetch, job);
-
-    fetch->job_err = partial_create(fetch->fetcher->store, fetch->blob);
-}
+/* ---- starting, and stopping ---- */
 
 /* The bytes were at hand. */
 static void take_given(struct fetch *fetch)
 {
     enum err err = take_size(fetch, fetch->given.length);
 
+    if (err == OK && fetch->blob->fd < 0)
+        err = partial_create(fetch->fetcher->store, fetch->blob);
     if (err == OK)
         err = store_bytes(fetch, fetch->given.data, fetch->given.length);
     if (err != OK) {
@@ -498,54 +518,6 @@ static void take_given(struct fetch *fetch)
     }
     note_held(fetch);
     begin_hash(fetch);
-}
-
-static void done_file(struct disk_job *job)
-{
-    struct fetch *fetch = container_of(job, struct fetch, job);
-
-    if (fetch->job_err != OK)
-        fail(fetch, fetch->job_err);
-    else if (fetch->fetcher->stopping)
-        fail(fetch, ERR_STOPPING);
-    else if (fetch->given.length > 0)
-        take_given(fetch);
-    else
-        step_call(fetch);
-}
-
-static void step_file(struct fetch *fetch)
-{
-    set_state(fetch, FETCH_FILE);
-    fetch->job.work = work_file;
-    fetch->job.done = done_file;
-    if (fetch->blob->fd < 0)
-        disk_run(&fetch->job, &fetch->fetcher->loop);
-    else
-        done_file(&fetch->job);
-}
-
-/* ---- starting, and stopping ---- */
-
-static bool may_start(const struct fetch *fetch)
-{
-    const struct fetcher *fetcher = fetch->fetcher;
-
-    return fetcher->active[fetch->sources[0].upstream->index] <
-           fetcher->store->config->upstream_connections;
-}
-
-/* A call has ended: whoever is first in the queue of an upstream with room goes on. */
-static void start_queued(struct fetcher *fetcher)
-{
-    for (struct list *node = fetcher->queued.next; node != &fetcher->queued; node = node->next) {
-        struct fetch *fetch = container_of(node, struct fetch, queued);
-        if (!may_start(fetch) || fetcher->stopping)
-            continue;
-        list_unlink(&fetch->queued);
-        step_file(fetch);
-        return;
-    }
 }
 
 void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source *source,
@@ -569,10 +541,11 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
     blob_fill(blob);
     if (media_type[0] != '\0')
         blob_set_media_type(blob, media_type);
-    if (may_start(fetch))
-        step_file(fetch);
+    fetcher->running++;
+    if (fetch->given.length > 0)
+        take_given(fetch);
     else
-        list_append(&fetcher->queued, &fetch->queued);
+        step_call(fetch);
 }
 
 void fetch_add_source(struct fetch *fetch, const struct source *source)
@@ -586,9 +559,8 @@ void fetch_add_source(struct fetch *fetch, const struct source *source)
 
 void fetch_stop(struct fetch *fetch)
 {
-    /* FILE: its job's end sees that we are stopping. CALL: the fetcher ends its call. LEARN, SETTLE
-     * and ENDING end by themselves, soon. */
-    if (fetch->state != FETCH_QUEUED && fetch->state != FETCH_PAUSE && fetch->state != FETCH_HASH)
+    /* CALL: the fetcher ends its call. LEARN, SETTLE and ENDING end by themselves, soon. */
+    if (fetch->state != FETCH_PAUSE && fetch->state != FETCH_HASH)
         return;
     uv_timer_stop(&fetch->timer);
     fail(fetch, ERR_STOPPING);

@@ -2,11 +2,13 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/check.h"
+#include "cache/call.h"
 #include "cache/opening.h"
 
-enum { STOP_TICK_MS = 10 };
+enum { STOP_TICK_MS = 10, QUIET_TICKS = 3 };
 
 /* ---- the loops ---- */
 
@@ -15,22 +17,21 @@ static void on_opened(void *owner)
     ((struct fetcher *)owner)->busy--;
 }
 
-/* Every so often until nothing is left: what an end starts anew is ended the next time round. */
+/* Every so often until nothing is left on any loop: what an end starts anew is ended the next time
+ * round. */
 static void on_stop_tick(uv_timer_t *timer)
 {
     struct fetcher *fetcher = container_of(timer, struct fetcher, stop_timer);
 
+    calls_fail_waiting(&fetcher->calls, ERR_STOPPING);
     transfers_fail(&fetcher->calls.transfers, ERR_STOPPING);
     for (struct list *node = fetcher->fetches.next, *next; node != &fetcher->fetches; node = next) {
         next = node->next;
         fetch_stop(fetch_of_node(node));
     }
-    if (fetcher->busy > 0 || !list_is_empty(&fetcher->fetches) ||
-        !list_is_empty(&fetcher->calls.transfers.running))
-        return;
-    transfers_stop(&fetcher->calls.transfers);
-    uv_close((uv_handle_t *)timer, NULL);
-    loop_stop(&fetcher->loop);
+    bool quiet = fetcher->busy == 0 && list_is_empty(&fetcher->fetches) &&
+                 list_is_empty(&fetcher->calls.transfers.running);
+    fetcher->quiet = quiet ? fetcher->quiet + 1 : 0;
 }
 
 static void on_stop(struct mail *mail)
@@ -41,19 +42,27 @@ static void on_stop(struct mail *mail)
     uv_timer_start(&fetcher->stop_timer, on_stop_tick, 0, STOP_TICK_MS);
 }
 
+static void on_close(struct mail *mail)
+{
+    struct fetcher *fetcher = container_of(mail, struct fetcher, close);
+
+    transfers_stop(&fetcher->calls.transfers);
+    uv_close((uv_handle_t *)&fetcher->stop_timer, NULL);
+    loop_stop(&fetcher->loop);
+}
+
 static void fetcher_init(struct fetcher *fetcher, struct store *store, size_t number)
 {
     char name[16];
 
     (void)snprintf(name, sizeof(name), "fetch-%u", (unsigned)number % 1000);
-    *fetcher = (struct fetcher){.store = store, .stop.deliver = on_stop};
+    *fetcher = (struct fetcher){.store = store, .stop.deliver = on_stop, .close.deliver = on_close};
     loop_init(&fetcher->loop, name, false);
     fetcher->calls.loop = &fetcher->loop;
     fetcher->calls.store = store;
     transfers_init(&fetcher->calls.transfers, &fetcher->loop, store->config);
     list_init(&fetcher->fetches);
-    list_init(&fetcher->queued);
-    fetcher->active = check_calloc(store->upstreams.count, sizeof(*fetcher->active));
+    calls_init(&fetcher->calls);
     CHECK(uv_timer_init(&fetcher->loop.uv, &fetcher->stop_timer) == 0);
 }
 
@@ -68,15 +77,30 @@ void fetchers_start(struct fetchers *fetchers, struct store *store)
         loop_start(&fetchers->list[i].loop);
 }
 
+/* A loop with nothing to do starts nothing, so when all have been quiet for some ticks since all
+ * were first seen so, no message between them is on its way either. */
+static bool all_quiet(struct fetchers *fetchers)
+{
+    for (size_t i = 0; i < fetchers->count; i++)
+        if (fetchers->list[i].quiet < QUIET_TICKS)
+            return false;
+    return true;
+}
+
 void fetchers_stop(struct fetchers *fetchers)
 {
     for (size_t i = 0; i < fetchers->count; i++)
         loop_post(&fetchers->list[i].loop, &fetchers->list[i].stop);
-    for (size_t i = 0; i < fetchers->count; i++) {
+    while (!all_quiet(fetchers))
+        nanosleep(&(struct timespec){0, STOP_TICK_MS * 1000000L}, NULL);
+    for (size_t i = 0; i < fetchers->count; i++)
+        loop_post(&fetchers->list[i].loop, &fetchers->list[i].close);
+    for (size_t i = 0; i < fetchers->count; i++)
         loop_join(&fetchers->list[i].loop);
+    for (size_t i = 0; i < fetchers->count; i++) {
         transfers_release(&fetchers->list[i].calls.transfers);
+        calls_release(&fetchers->list[i].calls);
         loop_release(&fetchers->list[i].loop);
-        free(fetchers->list[i].active);
     }
     free(fetchers->list);
     *fetchers = (struct fetchers){0};
@@ -147,12 +171,14 @@ static void on_want(struct mail *mail)
     if (view.state == BLOB_OPENING)
         return; /* comes again when it is open */
     blob_unpark(blob, &message->waiter);
+    struct fetcher *fetcher = message->fetcher;
     bool unfilled = view.state == BLOB_PARTIAL || view.state == BLOB_WANTED;
-    if (unfilled && message->fetcher->stopping) {
+    bool busy = fetcher->running >= fetcher->store->config->max_fills;
+    if (unfilled && (fetcher->stopping || busy)) {
         blob_fill(blob);
-        blob_finish(blob, ERR_STOPPING);
+        blob_finish(blob, fetcher->stopping ? ERR_STOPPING : ERR_BUSY);
     } else if (unfilled) {
-        fetch_start(message->fetcher, blob, &message->source, &message->given, message->media_type);
+        fetch_start(fetcher, blob, &message->source, &message->given, message->media_type);
     } else if (view.state == BLOB_FILLING && blob->fetch != NULL) {
         fetch_add_source(blob->fetch, &message->source);
     }

@@ -22,9 +22,12 @@ static void finish(struct fetcher *fetcher, struct flight *flight,
 /* ---- who asks upstreams has this in common ---- */
 
 /* OK, or why the upstream is not asked now. */
-static enum err may_ask(struct upstream *upstream, struct flight_answer *answer)
+static enum err may_ask(const struct fetcher *fetcher, struct upstream *upstream,
+                        struct flight_answer *answer)
 {
     answer->err = upstream_is_resting(upstream, &answer->retry_after);
+    if (answer->err == OK && fetcher->busy > fetcher->store->config->max_fills)
+        answer->err = ERR_BUSY;
     return answer->err;
 }
 
@@ -87,6 +90,11 @@ static void on_holding_end(struct call *call, enum err err)
     const struct source *source = &holding->source;
     bool held = err == OK || (err == ERR_STOPPING && call_status(call) == 200);
 
+    if (call_status(call) == 416) { /* there is no first byte: it is empty */
+        held = true;
+        holding->answer.size = 0;
+    }
+
     note_end(holding->fetcher, source->upstream, call, err);
     holding->answer.err = held ? OK : source_err(source, err);
     holding->answer.retry_after = call_retry_after(call);
@@ -108,7 +116,7 @@ static void on_holding_start(struct mail *mail)
     char text[DIGEST_TEXT_SIZE], path[DIGEST_TEXT_SIZE + 16];
 
     holding->fetcher->busy++;
-    if (may_ask(source->upstream, &holding->answer) != OK) {
+    if (may_ask(holding->fetcher, source->upstream, &holding->answer) != OK) {
         holding_done(holding);
         return;
     }
@@ -215,7 +223,7 @@ static void on_listing_start(struct mail *mail)
 
     listing->fetcher->busy++;
     listing->answer.bytes = bytes_new();
-    if (may_ask(listing->upstream, &listing->answer) != OK) {
+    if (may_ask(listing->fetcher, listing->upstream, &listing->answer) != OK) {
         listing_done(listing);
         return;
     }

@@ -22,6 +22,7 @@ struct opening {
     struct blob_record record; /* owned */
     int fd;                    /* -1: there is nothing */
     bool complete;
+    enum err err; /* what there is cannot be told */
 };
 
 /* What the index knew is not so. */
@@ -66,6 +67,7 @@ static void open_complete(struct opening *opening)
     int fd = openat(opening->store->directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0 && errno != ENOENT) {
         log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be opened: %s", path, strerror(errno));
+        opening->err = ERR_DISK_FAILED;
         return;
     }
     if (fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode) &&
@@ -85,14 +87,20 @@ static void open_partial(struct opening *opening)
 {
     const struct blob_record *record = &opening->record;
     char path[BLOB_PATH_SIZE];
+    struct stat file;
 
     blob_path_partial(&opening->blob->digest, path);
     bool trusted = record->synced || (opening->store->boot_id[0] != '\0' &&
                                       strcmp(record->boot_id, opening->store->boot_id) == 0);
     if (trusted)
         opening->fd = openat(opening->store->directory, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (opening->fd >= 0)
+    if (opening->fd >= 0 && fstat(opening->fd, &file) == 0 && S_ISREG(file.st_mode) &&
+        (uint64_t)file.st_size >= extents_end(&record->present))
         return;
+    if (opening->fd >= 0)
+        close(opening->fd);
+    opening->fd = -1;
+    opening->store->used -= extents_total(&record->present);
     index_delete_blob(opening->store->index, &opening->blob->digest);
     (void)unlinkat(opening->store->directory, path, 0);
 }
@@ -113,6 +121,7 @@ static bool adopt(struct opening *opening)
         close(fd);
         return false;
     }
+    store->used -= extents_total(&record->present);
     blob_record_release(record);
     record->complete = opening->complete = true;
     record->size = (uint64_t)file.st_size;
@@ -153,6 +162,10 @@ static void on_done(struct disk_job *job)
                             &opening->record.present);
     else
         blob_opened_partial(opening->blob, -1, BLOB_SIZE_UNKNOWN, &nothing);
+    if (opening->err != OK) {
+        blob_fill(opening->blob);
+        blob_finish(opening->blob, opening->err);
+    }
     blob_record_release(&opening->record);
     blob_unref(opening->blob);
     opening->on_opened(opening->owner);

@@ -49,7 +49,6 @@ static void on_done(struct disk_job *job)
     if (settling->err == OK) {
         (void)view_copy(view_of(blob->media_type), record.media_type, sizeof(record.media_type));
         index_put_blob(store->index, &blob->digest, &record);
-        store->used += blob->size;
         stats_add(STAT_CACHED_BLOBS, AT_ALL, 1);
         stats_add(STAT_CACHED_BYTES, AT_ALL, blob->size);
     } else {

@@ -65,7 +65,12 @@ static enum err check_format(struct store *store, const char *path, struct buf *
 {
     char found[64] = "";
     int fd = openat(store->directory, "format", O_RDONLY | O_CLOEXEC);
+    struct stat file;
 
+    if (fd >= 0 && fstat(fd, &file) == 0 && file.st_size == 0) {
+        close(fd); /* we were killed before it was written */
+        fd = -1;
+    }
     if (fd < 0 && has_foreign_files(store->directory)) {
         buf_printf(ret_problem,
                    "%s holds files that are not Entrepot's; give it an empty or a new folder "
@@ -154,15 +159,22 @@ static bool digest_of_path(const char *path, const char *name,
     return strcmp(again, path) == 0;
 }
 
-/* A name under blobs/ is whole and true: record it again. */
+/* A name under blobs/ is whole and true: what the index does not know of it is recorded again. */
 static void record_again(struct store *store, const char *path, const char *name)
 {
-    struct blob_record record = {.complete = true};
+    struct blob_record record;
     struct digest digest;
     struct stat file;
 
-    if (!digest_of_path(path, name, blob_path_complete, &digest) ||
-        fstatat(store->directory, path, &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode))
+    if (!digest_of_path(path, name, blob_path_complete, &digest))
+        return;
+    if (index_get_blob(store->index, &digest, &record)) {
+        blob_record_release(&record);
+        if (record.complete)
+            return;
+    }
+    record = (struct blob_record){.complete = true};
+    if (fstatat(store->directory, path, &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode))
         return;
     record.size = (uint64_t)file.st_size;
     record.last_used_ms = (int64_t)file.st_mtime * 1000;
@@ -190,8 +202,8 @@ static bool count_blob(void *argument, const struct digest *digest,
     struct store *store = argument;
 
     (void)digest;
+    store->used += record->complete ? record->size : extents_total(&record->present);
     if (record->complete) {
-        store->used += record->size;
         stats_add(STAT_CACHED_BLOBS, AT_ALL, 1);
         stats_add(STAT_CACHED_BYTES, AT_ALL, record->size);
     }
@@ -213,9 +225,9 @@ static void read_boot_id(struct store *store)
 
 enum err store_open(struct store *store, const struct config *config, struct buf *ret_problem)
 {
-    bool index_is_new = false;
+    bool index_is_new;
 
-    *store = (struct store){.config = config, .directory = -1, .lock = -1};
+    *store = (struct store){.config = config, .directory = -1, .lock = -1, .pressed = UINT64_MAX};
     enum err err = open_folder(store, config->cache, ret_problem);
     if (err == OK)
         err = index_open(config->cache, &store->index, &index_is_new, ret_problem);
@@ -231,8 +243,7 @@ enum err store_open(struct store *store, const struct config *config, struct buf
     flights_init(&store->flights);
     absences_init(&store->absences);
     upstreams_init(&store->upstreams, config);
-    if (index_is_new)
-        walk(store, "blobs", 2, record_again);
+    walk(store, "blobs", 2, record_again);
     index_flush_wait(store->index);
     walk(store, "partial", 1, remove_unknown);
     index_each_blob(store->index, count_blob, store);

@@ -235,6 +235,8 @@ static void on_start(struct mail *mail)
     }
     if (err == OK)
         err = upstream_is_resting(request->upstream, &request->answer.retry_after);
+    if (err == OK && request->fetcher->busy > store->config->max_fills)
+        err = ERR_BUSY;
     if (err != OK)
         fall_back(request, err);
     else

@@ -90,6 +90,8 @@ bool upstream_well_within(struct upstream *upstream, uint64_t ms)
 
 void upstream_rest(struct upstream *upstream, enum err reason, uint64_t for_ms)
 {
+    if (for_ms > UPSTREAM_REST_MAX_MS)
+        for_ms = UPSTREAM_REST_MAX_MS;
     pthread_mutex_lock(&upstream->mutex);
     upstream->rests_until_ms = now_ms() + for_ms;
     upstream->rest_reason = reason;

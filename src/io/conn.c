@@ -190,8 +190,9 @@ static void take_head(struct conn *conn, const char *data, size_t length,
 static void parse(struct conn *conn, const char *data, size_t length)
 {
     struct http_request request;
+    bool begun = conn->parser == NULL;
 
-    if (conn->parser == NULL) {
+    if (begun) {
         conn->parser = check_malloc(sizeof(*conn->parser));
         http_parser_init(conn->parser);
     }
@@ -210,11 +211,11 @@ static void parse(struct conn *conn, const char *data, size_t length)
     case HTTP_MORE:
         if (length > conn->group->config->max_head)
             break;
-        /* A deadline for the head as a whole: a byte now and then must not keep it open. */
-        if (data != conn->in.data) {
+        if (data != conn->in.data)
             buf_append(&conn->in, data, length);
+        /* A deadline for the head as a whole: a byte now and then must not keep it open. */
+        if (begun)
             set_deadline(conn, conn->group->config->head_timeout);
-        }
         return;
     }
     refuse(conn, ERR_HEAD_TOO_LARGE, "max_head");

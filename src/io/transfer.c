@@ -163,7 +163,7 @@ static size_t on_header(char *data, size_t one, size_t length, void *argument)
     (void)one;
     if (transfer->events == NULL)
         return length + 1;
-    if (length > 2 || data[0] != '\r')
+    if (length > 2 || (data[0] != '\r' && data[0] != '\n'))
         return length; /* not yet the empty line that ends a head */
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status < 200)
@@ -323,6 +323,7 @@ static void set_options(struct transfer *transfer, const struct transfer_request
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "entrepot/" ENTREPOT_VERSION);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver's thread */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     /* Followed above, so that credentials never travel to a CDN. */

@@ -188,10 +188,15 @@ static void start(struct exchange *exchange, bool with_body)
     reply_start(&exchange->reply, exchange->conn, exchange->pieces, count, on_reply_end);
 }
 
+void exchange_send_view(struct exchange *exchange, struct view body)
+{
+    exchange->pieces[1] = (struct piece){.bytes = body};
+    start(exchange, true);
+}
+
 void exchange_send(struct exchange *exchange)
 {
-    exchange->pieces[1] = (struct piece){.bytes = view_of_buf(&exchange->body)};
-    start(exchange, true);
+    exchange_send_view(exchange, view_of_buf(&exchange->body));
 }
 
 void exchange_send_blob(struct exchange *exchange, struct blob *blob, uint64_t start_offset,

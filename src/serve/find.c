@@ -12,6 +12,7 @@
 enum {
     SMALL_BLOB = 16384,     /* nothing of it could be sent before it is verified: wait for that */
     WELL_WITHIN_MS = 10000, /* an upstream that answered so lately is there */
+    RENEWALS_MAX = 3,       /* how often to begin again after another repository's refusal */
 };
 
 static void find(struct request *request);
@@ -35,6 +36,9 @@ static void on_confirmed(struct mail *mail)
     request->known = true;
     if (request->size == BLOB_SIZE_UNKNOWN)
         request->size = answer->size;
+    if (request->media_type[0] == '\0') /* it came here as a blob, which has none */
+        (void)view_copy(view_of(answer->media_type), request->media_type,
+                        sizeof(request->media_type));
     if (request->blob == NULL) {
         request->exchange.outcome = STATS_MISS;
         if (request->size == BLOB_SIZE_UNKNOWN)
@@ -190,6 +194,15 @@ static void find_failed(struct request *request, enum err err)
     struct absences *absences = &request->services->store->absences;
     enum err mine = absence_find(absences, request->source.key);
 
+    if (mine == OK && source_is_refusal(err) && request->renewals++ < RENEWALS_MAX) {
+        /* Another repository's refusal says nothing of ours, which came too late to be asked. */
+        struct digest digest = request->blob->digest;
+        blob_unref(request->blob);
+        request->blob = fetcher_blob(request->services->fetchers, &digest);
+        request->wanted = false;
+        find(request);
+        return;
+    }
     request_fail(request, mine != OK ? mine : err);
 }
 
@@ -211,11 +224,12 @@ static void find_complete(struct request *request, const struct blob_view *view)
     if (request->exchange.outcome == STATS_NONE)
         request->exchange.outcome = request->stale ? STATS_STALE : STATS_HIT;
     request->size = view->size;
-    if (!request->known && request->wanted)
-        request->known = memcmp(request->blob->held_by, request->source.key, FLIGHT_KEY_SIZE) == 0;
+    bool ours = request->wanted &&
+                memcmp(request->blob->held_by, request->source.key, FLIGHT_KEY_SIZE) == 0;
+    request->known |= ours;
     if (!request->known) {
         confirm(request);
-    } else if (request->route.kind == ROUTE_MANIFEST && !request->learned && !request->wanted) {
+    } else if (request->route.kind == ROUTE_MANIFEST && !request->learned && !ours) {
         /* It came by way of another repository: what it points at is to be known in this one too,
          * before its client asks for that. */
         request->caller.mail.deliver = on_contents;
@@ -272,12 +286,46 @@ static void on_wake(struct mail *mail)
 /* HEAD of a blob: its size is enough, and no reason to fetch it (peers 14). */
 static void head_of_blob(struct request *request)
 {
+    struct blob_record record;
+
+    if (request->known && request->size == BLOB_SIZE_UNKNOWN &&
+        index_get_blob(request->services->store->index, &request->route.digest, &record)) {
+        request->size = record.size;
+        blob_record_release(&record);
+    }
     if (!request->known || request->size == BLOB_SIZE_UNKNOWN) {
         confirm(request);
         return;
     }
     request->exchange.outcome = STATS_HIT;
     request_answer_head(request);
+}
+
+/*
+ * R6: nobody said which upstream is meant: the one that was last learned to hold the digest in a
+ * repository of that name. Of a name of one component docker.io made `library/...`, which another
+ * upstream would not.
+ */
+static bool find_holder(const struct request *request, const char **repository,
+                        struct upstream **ret_upstream, struct holding_record *ret_holding)
+{
+    const struct services *services = request->services;
+    const char *names[] = {*repository, NULL};
+
+    if (request->route.library_added)
+        names[1] = *repository + sizeof("library/") - 1;
+    for (size_t i = 0; i < 2 && names[i] != NULL; i++) {
+        if (!index_get_holding(services->store->index, "", names[i], &request->route.digest,
+                               ret_holding))
+            continue;
+        int other = config_find_upstream(services->config, view_of(ret_holding->upstream));
+        if (other < 0)
+            continue;
+        *ret_upstream = &services->store->upstreams.list[other];
+        *repository = names[i];
+        return true;
+    }
+    return false;
 }
 
 void find_digest(struct request *request, bool is_manifest)
@@ -290,13 +338,8 @@ void find_digest(struct request *request, bool is_manifest)
 
     bool held = index_get_holding(services->store->index, upstream->config->name, repository,
                                   digest, &holding);
-    if (!held && !request->route.upstream_named && /* R6 */
-        index_get_holding(services->store->index, "", repository, digest, &holding)) {
-        int other = config_find_upstream(services->config, view_of(holding.upstream));
-        held = other >= 0;
-        if (held)
-            upstream = &services->store->upstreams.list[other];
-    }
+    if (!held && !request->route.upstream_named)
+        held = find_holder(request, &repository, &upstream, &holding);
     /* A layer is no manifest, whoever asks for it as one. */
     request->known |= held && (holding.is_manifest || !is_manifest);
     request->learned = held && holding.learned;

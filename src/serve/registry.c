@@ -49,14 +49,14 @@ static void on_listed(struct mail *mail)
                          : answer->err);
         return;
     }
-    buf_append_view(&exchange->body, view_of_buf(&answer->bytes->data));
-    exchange_head(exchange, 200, exchange->body.length, answer->bytes->media_type);
+    exchange_head(exchange, 200, answer->bytes->data.length, answer->bytes->media_type);
     if (answer->bytes->filters[0] != '\0')
         exchange_field(exchange, "OCI-Filters-Applied", "%s", answer->bytes->filters);
     if (answer->bytes->link[0] != '\0' && request->route.kind == ROUTE_TAGS)
         link_field(request, answer->bytes->link);
     request_common_fields(request);
-    exchange_send(exchange);
+    exchange_send_view(exchange,
+                       view_of_buf(&answer->bytes->data)); /* the answer's own reference */
 }
 
 static void find_list(struct request *request)

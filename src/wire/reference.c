@@ -239,6 +239,7 @@ static enum err join_repository(const struct config *config, const struct names 
     if (count == 1 && config->upstreams[route->upstream].is_docker_hub) { /* R8 */
         (void)view_copy(VIEW("library/"), route->repository, sizeof(route->repository));
         used = 8;
+        route->library_added = true;
     }
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && used + 1 < sizeof(route->repository))
