@@ -165,6 +165,18 @@ static void store_open__takes_over_what_can_only_be_ours(void **state)
     assert_content("format", "entrepot 1\n");
 }
 
+static void store_open__finishes_what_was_cut_short(void **state)
+{
+    (void)state;
+    write_file("format", "");
+    open_store();
+    assert_content("format", "entrepot 1\n");
+    close_store();
+    write_file("notes.txt", "mine");
+    write_file("format", "");
+    assert_refused(ERR_CONFIG, "--cache");
+}
+
 static void store_open__refuses_another_layout(void **state)
 {
     static const char *const others[] = {"entrepot 2\n", "entrepot 10\n", "entrepot 1\n\n", "\n",
@@ -282,8 +294,12 @@ static void store_open__survives_the_loss_of_the_index(void **state)
     open_store();
     close_store();
     write_blob("one");
-    open_store(); /* its index says nothing of it, and is believed */
-    assert_records(0);
+    open_store(); /* its index says nothing of it, but the name does */
+    assert_recorded("one");
+    assert_int_equal(store.used, 3);
+    close_store();
+    open_store();
+    assert_int_equal(store.used, 3); /* counted once */
     close_store();
     assert_int_equal(nftw(below("index"), remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
     open_store();
@@ -332,8 +348,21 @@ static void store_open__removes_partial_files_without_a_record(void **state)
     open_store();
     assert_true(exists(known));
     assert_false(exists(unknown) || exists(done) || exists("partial/sha256/rubbish"));
-    assert_int_equal(store.used, 1000); /* of whole ones only */
+    assert_int_equal(store.used, 1003); /* of the partial one what is there */
     assert_records(2);
+}
+
+static void store_open__believes_a_name_more_than_a_partial_record(void **state)
+{
+    (void)state;
+    open_store();
+    put_record("moved", false);
+    close_store();
+    write_blob("moved"); /* we were killed before the index said so */
+    open_store();
+    assert_recorded("moved");
+    assert_records(1);
+    assert_int_equal(store.used, 5);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -344,6 +373,7 @@ int main(void)
         TEST(store_open__makes_the_folder),
         TEST(store_open__refuses_a_foreign_folder),
         TEST(store_open__takes_over_what_can_only_be_ours),
+        TEST(store_open__finishes_what_was_cut_short),
         TEST(store_open__refuses_another_layout),
         TEST(store_open__says_what_it_cannot_do),
         TEST(store_open__is_refused_while_another_has_it),
@@ -351,6 +381,7 @@ int main(void)
         TEST(store_open__lists_blobs_again_without_an_index),
         TEST(store_open__survives_the_loss_of_the_index),
         TEST(store_open__removes_partial_files_without_a_record),
+        TEST(store_open__believes_a_name_more_than_a_partial_record),
     };
 
     alarm(30);
