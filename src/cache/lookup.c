@@ -10,7 +10,7 @@
 #include "wire/http.h"
 #include "wire/range.h"
 
-enum { LIST_MAX = 8 << 20 };
+enum { LIST_MAX = 2 << 20 };
 
 static void finish(struct fetcher *fetcher, struct flight *flight,
                    const struct flight_answer *answer)
