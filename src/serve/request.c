@@ -49,7 +49,7 @@ void request_common_fields(struct request *request)
         [STATS_HIT] = "entrepot; hit",
         [STATS_MISS] = "entrepot; fwd=uri-miss; stored",
         [STATS_COLLAPSED] = "entrepot; fwd=uri-miss; collapsed; stored",
-        [STATS_STALE] = "entrepot; hit; fwd=stale",
+        [STATS_STALE] = "entrepot; fwd=stale",
     };
     struct exchange *exchange = &request->exchange;
 
