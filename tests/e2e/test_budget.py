@@ -1,7 +1,11 @@
 """cache_size: least recently used complete blobs go, open ones stay readable."""
 
+import os
+import subprocess
+
 import pytest
 
+from harness.entrepot import Entrepot
 from harness.images import blob_image
 from harness.util import MiB, digest_of, let_pass, noise, wait_until
 
@@ -102,3 +106,48 @@ def test_a_smaller_budget_after_a_restart(entrepot, upstream):
     mirror.settings["cache_size"] = "10MiB"
     mirror.restart()
     wait_until(lambda: on_disk(mirror) <= 10 * MiB, "the cache is within its budget")
+
+
+def partial_files(mirror):
+    return [path for path in mirror.cache.glob("partial/**/*") if path.is_file()]
+
+
+def test_what_the_upstream_does_not_know_leaves_no_file(entrepot, upstream):
+    """Fifty digests that are not there: fifty 404, and nothing under partial/."""
+    mirror = entrepot(upstream)
+    for number in range(50):
+        assert mirror.get(f"/v2/library/x/blobs/{digest_of(b'%d' % number)}").status == 404
+    wait_until(lambda: not partial_files(mirror), "nothing is left")
+
+
+def test_broken_fills_stay_within_the_budget(entrepot, upstream):
+    """What came of a blob is kept to go on from, and counts: ten of 4 MiB in a cache of 10 MiB."""
+    mirror = entrepot(upstream, cache_size="10MiB", fill_tries=1)
+    for seed in range(10):
+        digest = upstream.add_blob("library/x", noise(5 * MiB, seed))
+        upstream.on("GET", digest, cut=4 * MiB)
+        assert mirror.get(f"/v2/library/x/blobs/{digest}", keep=False).end != "complete"
+    assert mirror.metric("entrepot_fills_failed_total") == 10
+
+    def on_the_disk():
+        return sum(path.stat().st_blocks * 512 for path in partial_files(mirror)) + on_disk(mirror)
+
+    wait_until(lambda: on_the_disk() <= 10 * MiB, "the partial files are within the budget")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_a_full_disk_recovers(upstream, tmp_path):
+    """A disk smaller than the budget: blobs go for others until it has room, and those that lie there are served."""
+    blobs = [upstream.add_blob("library/x", noise(5 * MiB, seed)) for seed in range(12)]
+    mirror = Entrepot(tmp_path / "entrepot", {"docker.io": upstream.url}, cache_size="100MiB")
+    mirror.cache.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=30m", "tmpfs", mirror.cache], check=True)
+    try:
+        mirror.start()
+        for digest in (*blobs, *blobs):
+            target = f"/v2/library/x/blobs/{digest}"
+            wait_until(lambda: mirror.get(target, keep=False).sha256 == digest, "there is room for it")
+        assert mirror.metric("entrepot_evicted_blobs_total") >= 12
+    finally:
+        mirror.close()
+        subprocess.run(["umount", "--lazy", mirror.cache], check=True)

@@ -1,13 +1,16 @@
 """Upstreams that break, lie, stall and refuse, from a script; what the clients see of it."""
 
+import shutil
+import subprocess
 import threading
 
 import pytest
 
-from harness.entrepot import run_command
+import harness.entrepot
+from harness.entrepot import is_sanitized, run_command
 from harness.images import blob_image
 from harness.upstream import Server, Upstream
-from harness.util import Gate, MiB, Threads, digest_of, in_threads, noise, wait_until
+from harness.util import Gate, MiB, Threads, digest_of, in_threads, let_pass, noise, wait_until
 
 SIZE = 10 * MiB + 17
 
@@ -95,6 +98,19 @@ def test_a_stalled_body_is_resumed(case, upstream):
     assert c.is_right(c.get())
     gate.open()
     assert c.ranges() == [None, f"bytes={3 * MiB}-"]
+
+
+def test_a_stalled_body_does_not_rest_the_upstream(case, upstream):
+    """E5: it has answered; other blobs are fetched from it while the stalled one is tried again."""
+    c, gate = case(stall_timeout="1s", upstream_rest="10m", retry_delay="10s", drain_timeout="0s"), Gate()
+    other = upstream.add_blob("library/x", noise(300_000, 1))
+    upstream.on("GET", c.digest, times=1, hold=(3 * MiB, gate))
+    with c.mirror.connect() as stalled:
+        stalled.request("GET", c.target)
+        wait_until(lambda: c.mirror.metric("entrepot_upstream_errors_total") == 1, "it has stalled")
+        reply = c.mirror.get(f"/v2/library/x/blobs/{other}")
+        assert (reply.status, reply.sha256) == (200, other)
+    gate.open()
 
 
 def test_fill_that_fails_for_good_ends_every_reader_once_with_a_fin(case, upstream):
@@ -228,6 +244,30 @@ def test_rate_limit_is_honoured_and_never_relayed(case, upstream, status, what):
     assert len(rule.hits) == 1
 
 
+def test_a_day_of_retry_after_is_a_minute(case, upstream):
+    """E4: one blob's word does not shut the upstream for the day: told, and kept, for a minute at most."""
+    c = case()
+    upstream.on("GET", c.digest, times=1, status=429, headers=[("Retry-After", "86400")])
+    for target in (c.target, f"/v2/library/x/blobs/{upstream.add_blob('library/x', b'another')}"):
+        reply = c.mirror.get(target)
+        assert reply.status == 503 and 1 <= int(reply.headers["retry-after"]) <= 60, reply
+
+
+@pytest.mark.parametrize(
+    "script",
+    [{"raw": b"HTTP/1.1 404 Not Found\nContent-Length: 0\n\n"}, {"status": 404, "body": b"x" * 204_800}],
+    ids=["bare LF", "a page of 200 KiB"],
+)
+def test_a_404_in_any_form_is_a_404(case, upstream, script):
+    """E1: to a manifest, to a miss, and to the question whether a repository holds what is cached."""
+    c = case()
+    assert c.is_right(c.get())
+    c.mirror.wait_held(c.digest)
+    upstream.on("*", "library/none", **script)
+    for target in ("manifests/1", f"manifests/{c.image.digest}", f"blobs/{digest_of(b'')}", f"blobs/{c.digest}"):
+        assert c.mirror.get(f"/v2/library/none/{target}").status == 404
+
+
 @pytest.mark.parametrize(
     "status, expected",
     [
@@ -276,6 +316,51 @@ def test_answer_timeout_ends_the_wait_and_not_the_fill(entrepot, upstream):
     gate.open()
     wait_until(lambda: c.is_right(c.get()), "the fill has gone on")
     assert len(c.asked()) == 1
+
+
+SLOW_NAMES = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <string.h>
+#include <unistd.h>
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (name == NULL || strstr(name, "slow.test") == NULL)
+        return real(name, service, hints, found);
+    close(creat(ASKED, 0600));
+    while (access(ANSWERED, F_OK) != 0)
+        usleep(10000);
+    return EAI_AGAIN;
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="a resolver is compiled")
+def test_a_name_that_does_not_resolve_holds_up_nobody(entrepot, upstream, tmp_path, monkeypatch):
+    """A miss from a healthy upstream is served while the resolver says nothing of another one's name."""
+    if is_sanitized():
+        pytest.skip("a sanitizer wants to be preloaded itself")
+    asked, answered, shim = tmp_path / "asked", tmp_path / "answered", tmp_path / "shim.so"
+    paths = [f'-DASKED="{asked}"', f'-DANSWERED="{answered}"']
+    compiler = ["gcc", "-shared", "-fPIC", *paths, "-x", "c", "-", "-o", shim, "-ldl"]
+    subprocess.run(compiler, input=SLOW_NAMES, text=True, check=True)
+    variables = {**harness.entrepot.environment(), "LD_PRELOAD": str(shim)}
+    monkeypatch.setattr(harness.entrepot, "environment", lambda: variables)
+    mirror = entrepot({"docker.io": upstream.url, "slow.io": "http://slow.test"}, connect_timeout="500ms")
+    try:
+        slow = Threads(1, lambda _: mirror.get("/v2/team/app/manifests/1?ns=slow.io"))
+        wait_until(asked.exists, "the name is looked up")
+        for seed in range(3):  # before and after the other one's connect_timeout
+            digest = upstream.add_blob("library/x", noise(300_000, seed))
+            assert mirror.get(f"/v2/library/x/blobs/{digest}", timeout=10).sha256 == digest
+            let_pass(0.4)
+        assert slow.join()[0].status in (502, 503, 504)
+    finally:
+        answered.touch()
 
 
 def test_deadlines_end_before_clients_give_up():
@@ -340,6 +425,18 @@ def test_chunked_bodies_are_as_good_as_any(entrepot, upstream):
     c = Case(entrepot, upstream)
     reply = c.get()
     assert c.is_right(reply) and reply.headers["content-length"] == str(SIZE)
+
+
+def test_a_chunked_body_of_known_size_is_streamed(case, upstream):
+    """B1: the manifest says the size, so the answer begins while the fill is held."""
+    c, gate = case(), Gate()
+    upstream.on("GET", c.digest, chunked=True, hold=(5 * MiB, gate))
+    with c.mirror.connect() as connection:
+        connection.request("GET", c.target)
+        assert connection.head().headers["content-length"] == str(SIZE)
+        assert connection.read(4 * MiB) == c.data[: 4 * MiB]
+        gate.open()
+        assert c.is_right(connection.drain())
 
 
 def test_content_encoding_is_neither_asked_for_nor_forwarded(case, upstream):

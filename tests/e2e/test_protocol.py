@@ -389,6 +389,18 @@ def test_slow_heads_meet_a_deadline(mirror, drip):
     is_well(mirror)
 
 
+def test_a_head_that_stops_behind_another_meets_the_deadline(mirror):
+    """head_timeout, and not idle_timeout: half a request in the same packet as a whole one."""
+    with mirror.connect() as connection:
+        connection.send((GET + "\r\n" + GET).encode())
+        connection.head()
+        assert connection.drain(keep=True).body == mirror.image.data
+        raw = connection.buffer
+        while data := connection.receive():
+            raw += data
+        assert raw == b"" or raw.startswith((b"HTTP/1.1 400", b"HTTP/1.1 408"))
+
+
 def test_pipelined_requests_are_answered_in_order(mirror):
     """Fifteen hundred heads in one go: answered one by one, each with its own body."""
     targets = ["/v2/", MANIFEST, "/v2/library/x/blobs/nonsense"]

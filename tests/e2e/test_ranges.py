@@ -71,6 +71,18 @@ def test_a_blob_of_no_bytes(mirror):
     assert mirror.get(empty, headers={"Range": "bytes=-5"}).status in (200, 416)
 
 
+def test_a_blob_of_no_bytes_of_a_second_repository(entrepot, upstream):
+    """B1: no byte of it can be asked for, to hear that the repository holds it."""
+    digest = digest_of(b"")
+    mirror = entrepot(upstream)
+    for repository in ("one", "two"):
+        upstream.add_blob(f"library/{repository}", b"")
+        for method in ("GET", "HEAD"):
+            reply = mirror.get(f"/v2/library/{repository}/blobs/{digest}", method=method)
+            assert (reply.status, reply.headers["content-length"], reply.body) == (200, "0", b"")
+        mirror.wait_held(digest)
+
+
 @pytest.mark.parametrize(
     "spec, start, stop",
     [
@@ -229,6 +241,18 @@ def test_a_range_of_a_cold_blob_gets_a_206(entrepot, upstream, spec, start, stop
     mirror.get("/v2/library/x/manifests/1")
     assert_slice(mirror.get(BLOB, headers={"Range": f"bytes={spec}"}), start, stop)
     assert mirror.get(BLOB).body == DATA
+
+
+@pytest.mark.parametrize("spec", [f"0-{SIZE - 1}", f"0-{SIZE + 9}", "0-"])
+def test_a_range_of_all_of_a_corrupt_blob_is_cut_short(entrepot, upstream, spec):
+    """B9: a whole blob by another name."""
+    upstream.add(blob_image(DATA), "library/x", "1")
+    upstream.on("GET", DIGEST, corrupt=2 * MiB)
+    mirror = entrepot(upstream)
+    mirror.get("/v2/library/x/manifests/1")
+    reply = mirror.get(BLOB, headers={"Range": f"bytes={spec}"}, keep=False)
+    assert reply.status in (502, 503) or (reply.status == 206 and reply.end == "fin"), reply
+    assert not mirror.holds(DIGEST)
 
 
 def test_resuming_after_a_fill_that_failed(entrepot, upstream):

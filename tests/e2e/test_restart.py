@@ -1,5 +1,6 @@
 """Starting with whatever is on the disk, ending gently and otherwise."""
 
+import os
 import re
 import shutil
 import signal
@@ -90,6 +91,21 @@ def test_a_stop_in_the_middle_of_a_fill_resumes_where_it_was(entrepot, upstream,
     assert mirror.get(BLOB, keep=False).sha256 == DIGEST
     start = int(re.match(r"bytes=(\d+)-$", upstream.seen("GET", DIGEST)[1].headers["range"])[1])
     assert 7 * MiB <= start <= 8 * MiB
+
+
+def test_a_partial_file_that_was_cut_is_fetched_again(entrepot, upstream, image):
+    """kill -9, and the disk has lost a part of what the index says is there: that is noticed, and the blob heals."""
+    upstream.on("GET", DIGEST, cut=8 * MiB)
+    mirror = entrepot(upstream, fill_tries=1)
+    mirror.get(MANIFEST)
+    assert mirror.get(BLOB, keep=False).received < len(DATA)
+    upstream.healthy()
+    mirror.kill()
+    (partial,) = [path for path in mirror.cache.glob("partial/**/*") if path.is_file()]
+    os.truncate(partial, MiB)
+    mirror.start()
+    wait_until(lambda: mirror.get(BLOB, keep=False).sha256 == DIGEST, "the blob is whole", timeout=5)
+    mirror.wait_held(DIGEST)
 
 
 def test_a_lost_index_is_rebuilt_from_the_blobs(entrepot, upstream, image):
@@ -279,3 +295,26 @@ def test_it_starts_with_no_network(entrepot):
     for name in ("docker.io", "ghcr.io"):
         assert mirror.get(f"/v2/team/app/manifests/1?ns={name}").status in (502, 503, 504)
     assert mirror.is_ready()
+
+
+def test_sigterm_in_the_middle_of_tag_checks(entrepot, upstream):
+    """Four fetch threads, forty manifests of a registry that names no digest: ended with 0, whenever it comes."""
+    for number in range(40):
+        upstream.add(blob_image(noise(1000, number)), "library/x", str(number))
+    upstream.on("*", "/manifests/", drop=("docker-content-digest",))
+    for turn in range(10):
+        mirror = entrepot(upstream, fetch_threads=4, serve_threads=1, drain_timeout="0s", tag_ttl="0s")
+        clients, before = [mirror.connect() for _ in range(40)], len(upstream.requests)
+        for number, client in enumerate(clients):
+            client.request("GET", f"/v2/library/x/manifests/{number}")
+        wait_until(lambda: len(upstream.requests) >= before + 8 * turn, "some are under way")
+        mirror.signal()
+        assert mirror.wait() == 0, mirror.err.read_text()[-2000:]
+        mirror.check()
+        for client in clients:
+            client.close()
+
+
+def test_more_serve_threads_than_processors(entrepot, upstream, image):
+    """A hundred: it starts, serves and ends."""
+    entrepot(upstream, serve_threads=100).pull("library/x", "1")

@@ -106,6 +106,29 @@ def test_a_blob_without_an_upstream_is_found_by_its_digest(entrepot, house):
         assert mirror.get(f"/v2/team/app/blobs/{digest}").body == image.blobs[digest]
 
 
+def test_a_blob_of_a_short_name_goes_where_its_manifest_came_from(entrepot, upstream):
+    """R6, R8: `library/` is docker.io's; the blob of such a repository elsewhere is found without ns."""
+    with Upstream() as other:
+        image = other.add(blob_image(b"in pause"), "pause", "3.9")
+        (digest,) = image.layer_digests
+        mirror = entrepot({HUB: upstream.url, "registry.k8s.io": other.url})
+        assert mirror.get("/v2/pause/manifests/3.9?ns=registry.k8s.io").status == 200
+        assert mirror.get(f"/v2/pause/blobs/{digest}").body == b"in pause"
+    assert not upstream.requests
+
+
+def test_a_manifest_fetched_as_a_blob_is_a_manifest_still(entrepot, upstream):
+    """M1: first under /blobs/, as a blob; then under /manifests/, with its own type."""
+    image = upstream.add(blob_image(b"x"), "library/x", "1")
+    upstream.add_blob("library/x", image.data)
+    mirror = entrepot(upstream)
+    assert mirror.get(f"/v2/library/x/blobs/{image.digest}").body == image.data
+    mirror.wait_held(image.digest)
+    for reference in (image.digest, "1"):
+        reply = mirror.get(f"/v2/library/x/manifests/{reference}")
+        assert (reply.body, reply.headers["content-type"]) == (image.data, image.media_type)
+
+
 def test_a_blob_nobody_knows_is_asked_of_the_default_upstream(house):
     """R6."""
     digest = house.servers[HUB].add_blob("team/app", b"in no manifest")
