@@ -121,6 +121,7 @@ def behind(gate, mirror, first, second):
     gate.wait_reached()
     two = Threads(1, lambda _: mirror.get(second))
     wait_until(lambda: mirror.metric("entrepot_readers_coalesced_total") == 1, "the second has joined the first")
+    assert mirror.get("/v2/library/nothing/manifests/1").status == 404  # behind it through the same threads
     gate.open()
     return one.join() + two.join()
 
@@ -145,7 +146,7 @@ def test_a_failing_upstream_does_not_fail_the_readers_of_another(entrepot, upstr
         healthy.add_blob("team/app", data)
         upstream.on("GET", digest, times=1, head_gate=gate, status=500)
         upstream.on("GET", digest, status=500)
-        mirror = entrepot({"docker.io": upstream.url, "ghcr.io": healthy.url}, fill_tries=2)
+        mirror = entrepot({"docker.io": upstream.url, "ghcr.io": healthy.url}, fill_tries=2, serve_threads=1)
         _, reply = behind(gate, mirror, *(f"/v2/team/app/blobs/{digest}?ns={ns}" for ns in ("docker.io", "ghcr.io")))
         assert (reply.status, reply.sha256) == (200, digest)
 
@@ -159,7 +160,7 @@ def test_a_lying_manifest_harms_nobody_else(entrepot, upstream):
     lie = replace(image, data=image.data.replace(b'"size": %d' % len(data), b'"size": 7'))
     upstream.add(lie, "library/evil", "1")
     upstream.on("GET", f"evil/blobs/{digest}", times=1, head_gate=gate)
-    mirror = entrepot(upstream)
+    mirror = entrepot(upstream, serve_threads=1)
     assert mirror.get("/v2/library/evil/manifests/1").body == lie.data != image.data
     _, good = behind(gate, mirror, *(f"/v2/library/{name}/blobs/{digest}" for name in ("evil", "good")))
     assert (good.status, good.sha256) == (200, digest)
