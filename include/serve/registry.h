@@ -41,7 +41,11 @@ void registry_drain(struct registry *registry, struct loop *loop, struct mail *e
 /* After registry_drain: cuts the answers that are left. Once. Thread: main. */
 void registry_cut(struct registry *registry);
 
-/* Waits for the thread and frees what registry_start made. Thread: main. */
+/* Waits for the thread. Thread: main. */
 void registry_join(struct registry *registry);
+
+/* Frees what registry_start made. Only when nothing of the mirror runs any more: the loop's own
+ * descriptors are closed here. Thread: main. */
+void registry_release(struct registry *registry);
 
 #endif

@@ -28,8 +28,8 @@ struct piece {
     struct blob *blob;   /* borrowed; NULL: `bytes` */
     struct view bytes;   /* borrowed */
     uint64_t start, end; /* of the blob */
-    /* What the client takes for the whole of a blob, or for the rest of it: while the blob is not
-     * verified its last bytes are held back (clients.md B9). */
+    /* It ends where the blob ends: while that is not verified, its last bytes are held back
+     * (clients.md B9). */
     bool verified_end;
 };
 

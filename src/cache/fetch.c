@@ -86,12 +86,18 @@ static void set_state(struct fetch *fetch, enum fetch_state state)
 
 /* ---- the end ---- */
 
-static void log_fill(const struct fetch *fetch, enum err verdict)
+/* What readers see of it is over; it may have to settle yet. */
+static void note_end(const struct fetch *fetch, enum err verdict)
 {
     const struct source *source = &fetch->sources[0];
     char text[DIGEST_TEXT_SIZE];
     struct log_line line;
 
+    stats_subtract(STAT_FILLS_RUNNING, AT_ALL, 1);
+    if (verdict == OK)
+        stats_add(STAT_FILLS_FINISHED, AT_ALL, 1);
+    else
+        stats_add(STAT_FILLS_FAILED, AT(verdict), 1);
     if (!log_begin(&line, verdict == OK ? CONFIG_LOG_INFO : CONFIG_LOG_WARN, "fill"))
         return;
     log_text(&line, "digest", view_of(digest_print(&fetch->blob->digest, text)));
@@ -140,7 +146,6 @@ static void dispose(struct fetch *fetch)
     fetch->blob->fetch = NULL;
     evict_unreserve(fetch->fetcher->store, fetch->reserved);
     fetch->fetcher->running--;
-    stats_subtract(STAT_FILLS_RUNNING, AT_ALL, 1);
     uv_close((uv_handle_t *)&fetch->timer, on_timer_closed);
 }
 
@@ -159,8 +164,7 @@ static void fail(struct fetch *fetch, enum err err)
     }
     if (err == ERR_DISK_FULL)
         evict_press(store);
-    stats_add(STAT_FILLS_FAILED, AT(err), 1);
-    log_fill(fetch, err);
+    note_end(fetch, err);
     blob_finish(fetch->blob, err);
     dispose(fetch);
 }
@@ -179,8 +183,7 @@ static void on_settled(void *owner, enum err err)
 static void step_settle(struct fetch *fetch)
 {
     set_state(fetch, FETCH_SETTLE);
-    stats_add(STAT_FILLS_FINISHED, AT_ALL, 1);
-    log_fill(fetch, OK);
+    note_end(fetch, OK);
     blob_finish(fetch->blob, OK);
     settle_start(fetch->fetcher->store, &fetch->fetcher->loop, fetch->blob, on_settled, fetch);
 }

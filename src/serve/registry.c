@@ -286,5 +286,9 @@ void registry_cut(struct registry *registry)
 void registry_join(struct registry *registry)
 {
     loop_join(&registry->loop);
+}
+
+void registry_release(struct registry *registry)
+{
     loop_release(&registry->loop);
 }

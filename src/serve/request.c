@@ -125,10 +125,8 @@ void request_answer_blob(struct request *request, uint64_t size)
         exchange_field(exchange, "Content-Range", "bytes %llu-%llu/%llu",
                        (unsigned long long)extent.start, (unsigned long long)(extent.end - 1),
                        (unsigned long long)size);
-    /* B9: a plain GET and `bytes=N-` are taken for the whole of the blob, or for the rest of it. */
-    exchange_send_blob(exchange, request->blob, extent.start, extent.end,
-                       !request->has_range || request->range.shape == RANGE_OPEN ||
-                           (extent.start == 0 && extent.end == size));
+    /* B9: a client that gets the last byte has, with what it had before, the whole of the blob. */
+    exchange_send_blob(exchange, request->blob, extent.start, extent.end, extent.end == size);
 }
 
 struct request *request_new(const struct services *services, struct request **place,
