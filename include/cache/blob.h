@@ -94,7 +94,7 @@ struct blob_view {
     enum err err;              /* FAILED: why */
     uint64_t size;             /* or BLOB_SIZE_UNKNOWN */
     uint64_t readable;         /* bytes that can be read from the offset asked for */
-    unsigned char held_by[32]; /* not set for COMPLETE */
+    unsigned char held_by[32]; /* FAILED: whose failure it was; not set for COMPLETE */
     int fd;                    /* to read them from; stays open as long as the reference is held */
 };
 
@@ -166,8 +166,13 @@ void blob_set_media_type(struct blob *blob, const char *media_type);
 /* Makes `range` readable and wakes whoever waited for a byte of it. */
 void blob_publish(struct blob *blob, struct extent range);
 
-/* Ends the filling: OK makes it COMPLETE, anything else FAILED. Wakes everybody. */
-void blob_finish(struct blob *blob, enum err err);
+/* Ends the filling well. Wakes everybody. */
+void blob_finish(struct blob *blob);
+
+/* Ends it for good: takes the blob out of the table, so that who comes now tries anew, and then
+ * wakes everybody. `held_by` tells them whose failure it was: the source's key, or NULL when it was
+ * ours. */
+void blob_fail(struct blob *blob, enum err err, const unsigned char *held_by);
 
 /* Takes it out of the table; those who have it keep it. */
 void blob_forget(struct blob *blob);

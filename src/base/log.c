@@ -52,6 +52,26 @@ static void write_out(const char *data, size_t length)
     }
 }
 
+static void close_line(struct log_line *line)
+{
+    buf_append_text(line->text, journal.format == CONFIG_LOG_JSON ? "}\n" : "\n");
+    line_open = false;
+}
+
+/* Says how many lines there was no room for, in a line of its own, past the queue. */
+static void report_dropped(uint64_t *reported)
+{
+    uint64_t dropped = journal.dropped;
+    struct log_line line;
+
+    if (dropped == *reported || !log_begin(&line, CONFIG_LOG_WARN, "log_dropped"))
+        return;
+    log_number(&line, "lines", dropped - *reported);
+    *reported = dropped;
+    close_line(&line);
+    write_out(line.text->data, line.text->length);
+}
+
 static void *run(void *unused)
 {
     struct buf batch = {0};
@@ -70,12 +90,8 @@ static void *run(void *unused)
         bool running = journal.running;
         pthread_mutex_unlock(&journal.mutex);
 
-        uint64_t dropped = journal.dropped;
-        if (dropped != reported)
-            buf_printf(&batch, "{\"level\":\"warn\",\"event\":\"log_dropped\",\"lines\":%llu}\n",
-                       (unsigned long long)(dropped - reported));
-        reported = dropped;
         write_out(batch.data, batch.length);
+        report_dropped(&reported);
         buf_clear(&batch);
         if (running) /* let lines gather, so that a busy process wakes us 200 times a second */
             nanosleep(&(struct timespec){0, NAP_MS * 1000000L}, NULL);
@@ -183,7 +199,7 @@ void log_seconds(struct log_line *line, const char *key, uint64_t microseconds)
 
 void log_end(struct log_line *line)
 {
-    buf_append_text(line->text, journal.format == CONFIG_LOG_JSON ? "}\n" : "\n");
+    close_line(line);
     pthread_mutex_lock(&journal.mutex);
     bool was_empty = journal.queue.length == 0;
     if (!journal.running)
@@ -195,7 +211,6 @@ void log_end(struct log_line *line)
     if (was_empty)
         pthread_cond_signal(&journal.filled);
     pthread_mutex_unlock(&journal.mutex);
-    line_open = false;
 }
 
 void log_message(enum config_log_level level, const char *event, const char *format, ...)

@@ -318,15 +318,27 @@ void blob_publish(struct blob *blob, struct extent range)
     pthread_mutex_unlock(&blob->mutex);
 }
 
-void blob_finish(struct blob *blob, enum err err)
+void blob_finish(struct blob *blob)
 {
     pthread_mutex_lock(&blob->mutex);
-    blob->err = err;
-    set_state_locked(blob, err == OK ? BLOB_COMPLETE : BLOB_FAILED);
+    set_state_locked(blob, BLOB_COMPLETE);
     wake_all_locked(blob);
     pthread_mutex_unlock(&blob->mutex);
-    if (err != OK)
-        blob_forget(blob);
+}
+
+void blob_fail(struct blob *blob, enum err err, const unsigned char *held_by)
+{
+    CHECK(err != OK);
+    blob_forget(blob); /* first: nobody who sees it FAILED can be given it again */
+    pthread_mutex_lock(&blob->mutex);
+    blob->err = err;
+    if (held_by == NULL)
+        memset(blob->held_by, 0, sizeof(blob->held_by));
+    else
+        memcpy(blob->held_by, held_by, sizeof(blob->held_by));
+    set_state_locked(blob, BLOB_FAILED);
+    wake_all_locked(blob);
+    pthread_mutex_unlock(&blob->mutex);
 }
 
 void blob_wake(struct blob *blob)

@@ -149,6 +149,13 @@ static void dispose(struct fetch *fetch)
     uv_close((uv_handle_t *)&fetch->timer, on_timer_closed);
 }
 
+/* No source is to blame, and none would do better. */
+static bool is_ours(enum err err)
+{
+    return err == ERR_STOPPING || err == ERR_DISK_FULL || err == ERR_DISK_FAILED ||
+           err == ERR_OVER_BUDGET;
+}
+
 static void fail(struct fetch *fetch, enum err err)
 {
     struct store *store = fetch->fetcher->store;
@@ -165,7 +172,7 @@ static void fail(struct fetch *fetch, enum err err)
     if (err == ERR_DISK_FULL)
         evict_press(store);
     note_end(fetch, err);
-    blob_finish(fetch->blob, err);
+    blob_fail(fetch->blob, err, is_ours(err) ? NULL : fetch->sources[0].key);
     dispose(fetch);
 }
 
@@ -184,7 +191,7 @@ static void step_settle(struct fetch *fetch)
 {
     set_state(fetch, FETCH_SETTLE);
     note_end(fetch, OK);
-    blob_finish(fetch->blob, OK);
+    blob_finish(fetch->blob);
     settle_start(fetch->fetcher->store, &fetch->fetcher->loop, fetch->blob, on_settled, fetch);
 }
 
@@ -443,9 +450,7 @@ static void recover(struct fetch *fetch, enum err err, uint64_t retry_after_s)
             upstream_rest(source->upstream, err, retry_after_s * 1000);
         if (source_is_refusal(err)) /* remembered, so that its clients are told */
             absence_note(&store->absences, source->key, err, config->negative_ttl);
-        bool ours = err == ERR_STOPPING || err == ERR_DISK_FULL || err == ERR_DISK_FAILED ||
-                    err == ERR_OVER_BUDGET;
-        if (!ours && next_source(fetch))
+        if (!is_ours(err) && next_source(fetch))
             step_call(fetch);
         else
             fail(fetch, err);

@@ -450,12 +450,26 @@ static bool is_truncated(MDB_env *env, const char *path)
     return (uint64_t)file.st_size < ((uint64_t)info.me_last_pgno + 1) * pages.ms_psize;
 }
 
+/* A damaged page deep in the file shows only when it is read, and LMDB then cannot go on. */
+static void on_damage(MDB_env *env, const char *what)
+{
+    const char *path = "the index";
+
+    (void)mdb_env_get_path(env, &path);
+    fprintf(stderr,
+            "entrepot: %s is damaged (%s); remove that folder and start again: the index is "
+            "then made anew from blobs/\n",
+            path, what);
+    abort();
+}
+
 /* Opens environment and tables. LMDB's code, or MDB_CORRUPTED. */
 static int open_env(struct index *index, const char *path)
 {
     MDB_txn *txn = NULL;
 
     CHECK(mdb_env_create(&index->env) == 0);
+    mdb_env_set_assert(index->env, on_damage);
     mdb_env_set_mapsize(index->env, map_size);
     mdb_env_set_maxdbs(index->env, TABLES);
     mdb_env_set_maxreaders(index->env, READERS_MAX);

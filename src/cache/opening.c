@@ -164,7 +164,7 @@ static void on_done(struct disk_job *job)
         blob_opened_partial(opening->blob, -1, BLOB_SIZE_UNKNOWN, &nothing);
     if (opening->err != OK) {
         blob_fill(opening->blob);
-        blob_finish(opening->blob, opening->err);
+        blob_fail(opening->blob, opening->err, NULL);
     }
     blob_record_release(&opening->record);
     blob_unref(opening->blob);

@@ -174,7 +174,8 @@ bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
     get_text(&cursor, record.media_type, sizeof(record.media_type));
     get_text(&cursor, record.boot_id, sizeof(record.boot_id));
     get_extents(&cursor, &record.present, record.size);
-    if (!is_done(&cursor) || (record.complete && record.size == RECORD_SIZE_UNKNOWN)) {
+    if (!is_done(&cursor) ||
+        (record.complete && (record.size == RECORD_SIZE_UNKNOWN || record.present.count > 0))) {
         blob_record_release(&record);
         return false;
     }

@@ -189,21 +189,23 @@ static void find_filling(struct request *request, const struct blob_view *view)
     }
 }
 
-static void find_failed(struct request *request, enum err err)
+static void find_failed(struct request *request, const struct blob_view *view)
 {
+    static const unsigned char nobody[FLIGHT_KEY_SIZE];
     struct absences *absences = &request->services->store->absences;
     enum err mine = absence_find(absences, request->source.key);
+    bool others = memcmp(view->held_by, nobody, sizeof(nobody)) != 0 &&
+                  memcmp(view->held_by, request->source.key, sizeof(nobody)) != 0;
 
-    if (mine == OK && source_is_refusal(err) && request->renewals++ < RENEWALS_MAX) {
-        /* Another repository's refusal says nothing of ours, which came too late to be asked. */
-        struct digest digest = request->blob->digest;
+    if (mine == OK && others && request->renewals++ < RENEWALS_MAX) {
+        /* Another repository's failure says nothing of ours, which came too late to be asked. */
         blob_unref(request->blob);
-        request->blob = fetcher_blob(request->services->fetchers, &digest);
+        request->blob = fetcher_blob(request->services->fetchers, &request->route.digest);
         request->wanted = false;
         find(request);
         return;
     }
-    request_fail(request, mine != OK ? mine : err);
+    request_fail(request, mine != OK ? mine : view->err);
 }
 
 static void on_contents(struct mail *mail)
@@ -270,7 +272,7 @@ static void find(struct request *request)
         find_complete(request, &view);
         break;
     case BLOB_FAILED:
-        find_failed(request, view.err);
+        find_failed(request, &view);
         break;
     }
 }

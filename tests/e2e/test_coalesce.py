@@ -138,6 +138,20 @@ def test_a_refusal_is_for_the_repository_that_was_refused(settings, entrepot, up
     assert (mine.status, mine.sha256) == (200, digest)
 
 
+@pytest.mark.parametrize("settings", [{}, {"negative_ttl": "0s", "serve_threads": 2}], ids=["kept", "negative_ttl=0s"])
+def test_a_refusal_at_any_moment_is_for_its_repository(settings, entrepot, upstream):
+    """E1: two hundred pairs side by side, so that the second comes before, in and after the first one's end."""
+    mirror = entrepot(upstream, **settings)
+    with mirror.connect() as one, mirror.connect() as other:
+        for number in range(200):
+            digest = upstream.add_blob("library/mine", b"%d" % number)
+            one.request("GET", f"/v2/library/none/blobs/{digest}")
+            other.request("GET", f"/v2/library/mine/blobs/{digest}")
+            assert (one.head().status, other.head().status) == (404, 200), other.drain(keep=True)
+            assert other.drain().sha256 == digest
+            one.drain()
+
+
 def test_a_failing_upstream_does_not_fail_the_readers_of_another(entrepot, upstream):
     """The fill's first upstream says 500 to the end; who joined it by a healthy one is served from there."""
     gate, data = Gate(), noise(300_000)

@@ -247,7 +247,7 @@ static void blob_want__is_true_once(void **state)
     blob_fill(blob);
     assert_false(blob_want(blob));
     blob_set_size(blob, 0);
-    blob_finish(blob, OK);
+    blob_finish(blob);
     assert_false(blob_want(blob));
 }
 
@@ -271,7 +271,7 @@ static void blob_look__tells_what_can_be_read_in_each_state(void **state)
     blob_set_size(blob, 40); /* the same again is harmless */
     blob_publish(blob, (struct extent){0, 10});
     blob_publish(blob, (struct extent){30, 40});
-    blob_finish(blob, OK);
+    blob_finish(blob);
     assert_look(0, BLOB_COMPLETE, 40);
     assert_look(39, BLOB_COMPLETE, 1);
     assert_look(40, BLOB_COMPLETE, 0);
@@ -290,7 +290,7 @@ static void blob_look__never_parks_at_an_end(void **state)
     blob_publish(blob, (struct extent){0, 10});
     assert_true(blob_look(blob, 3, &sleeper.waiter).readable == 7);
     assert_false(list_is_linked(&sleeper.waiter.parked));
-    blob_finish(blob, ERR_DIGEST_MISMATCH);
+    blob_fail(blob, ERR_DIGEST_MISMATCH, NULL);
     struct blob_view view = blob_look(blob, 3, &sleeper.waiter);
     assert_true(view.state == BLOB_FAILED && view.err == ERR_DIGEST_MISMATCH && view.readable == 0);
     assert_false(list_is_linked(&sleeper.waiter.parked));
@@ -322,7 +322,7 @@ static void blob_publish__wakes_only_whom_it_covers(void **state)
     assert_true(at[0].woken == 0 && at[1].woken == 1 && at[2].woken == 1 && at[3].woken == 0);
     deliver();
     assert_true(at[1].woken == 1 && at[2].woken == 1);
-    blob_finish(blob, ERR_UPSTREAM_BROKEN);
+    blob_fail(blob, ERR_UPSTREAM_BROKEN, NULL);
     deliver();
     assert_true(at[0].woken == 1 && at[1].woken == 1 && at[2].woken == 1 && at[3].woken == 1);
 }
@@ -341,7 +341,7 @@ static void blob_look__waits_for_the_end_at_the_last_offset(void **state)
     deliver();
     assert_int_equal(sleeper.woken, 1);
     park(&sleeper, BLOB_OFFSET_END);
-    blob_finish(blob, OK);
+    blob_finish(blob);
     deliver();
     assert_int_equal(sleeper.woken, 2);
 }
@@ -363,7 +363,7 @@ static void blob_set_held_by__wakes_everybody(void **state)
     blob_wake(blob);
     deliver();
     assert_int_equal(sleeper.woken, 2);
-    blob_finish(blob, ERR_BLOB_UNKNOWN);
+    blob_fail(blob, ERR_BLOB_UNKNOWN, NULL);
 }
 
 static void blob_finish__takes_a_failed_blob_out_of_the_table(void **state)
@@ -372,7 +372,7 @@ static void blob_finish__takes_a_failed_blob_out_of_the_table(void **state)
 
     (void)state;
     fill();
-    blob_finish(blob, ERR_DISK_FULL);
+    blob_fail(blob, ERR_DISK_FULL, NULL);
     assert_null(blobs_find(&table, &digest));
     assert_int_equal(blob_look(blob, 0, NULL).err, ERR_DISK_FULL);
 }

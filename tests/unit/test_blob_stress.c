@@ -205,7 +205,10 @@ static void *fill_blobs(void *argument)
         publish_all(b, &random);
         if (b != FAILING)
             await(&awaited[b], 0);
-        blob_finish(blobs[b], b == FAILING ? ERR_UPSTREAM_BROKEN : OK);
+        if (b == FAILING)
+            blob_fail(blobs[b], ERR_UPSTREAM_BROKEN, NULL);
+        else
+            blob_finish(blobs[b]);
     }
     return NULL;
 }

@@ -45,13 +45,13 @@ static struct blob_record random_blob(uint64_t *random)
     record.last_used_ms = (int64_t)random_number(random);
     random_text(random, record.media_type, sizeof(record.media_type));
     random_text(random, record.boot_id, sizeof(record.boot_id));
-    for (uint64_t i = next_random(random) % 30; i > 0; i--) {
+    record.complete = next_random(random) % 2 == 0;
+    for (uint64_t i = record.complete ? 0 : next_random(random) % 30; i > 0; i--) {
         uint64_t start = at + 1 + next_random(random) % 1000000000,
                  end = start + 1 + (random_number(random) >> 16);
         extents_add(&record.present, (struct extent){i % 7 == 0 ? at : start, end});
         at = end;
     }
-    record.complete = next_random(random) % 2 == 0;
     record.size = at + next_random(random) % 2 * random_number(random) / 2;
     if (!record.complete && next_random(random) % 4 == 0)
         record.size = RECORD_SIZE_UNKNOWN;
@@ -246,6 +246,8 @@ static void blob_record_decode__rejects_what_cannot_be(void **state)
 {
     (void)state;
     assert_true(is_blob(VIEW("\x01\x00\x00\x64\x05\x00\x00\x01\x00\x64")));
+    assert_false(
+        is_blob(VIEW("\x01\x01\x00\x64\x05\x00\x00\x01\x00\x64"))); /* whole, and yet in parts */
     assert_false(is_blob(VIEW("\x01\x02\x00\x64\x05\x00\x00\x01\x00\x64"))); /* not a truth */
     assert_false(is_blob(VIEW("\x01\x00\x00\x64\x05\x00\x00\x01\x00\x65"))); /* behind the end */
     assert_false(is_blob(VIEW("\x01\x00\x00\x64\x05\x00\x00\x01\x65\x01")));
