@@ -90,8 +90,8 @@ int64_t clock_wall_ms(void);
 /*
  * LOOP_CALLBACK(loop) as the first line of whatever the loop calls. In builds with
  * ENTREPOT_TIME_CALLBACKS it watches until the end of the scope: a callback on a loop that must not
- * sleep, and did for more than a few milliseconds (waiting for a processor is not sleep), is logged
- * and counted.
+ * sleep, and did for longer than a lock that is held by a preempted thread explains (waiting for a
+ * processor is not sleep), is logged and counted.
  */
 #ifdef ENTREPOT_TIME_CALLBACKS
 struct loop_watch {

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 
-enum { HEARTBEAT_MS = 500, STALL_US = 10000 };
+enum { HEARTBEAT_MS = 500, STALL_US = 50000 };
 
 uint64_t clock_monotonic_us(void)
 {

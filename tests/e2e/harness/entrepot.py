@@ -114,7 +114,7 @@ class Entrepot:
         """SIGTERM, a clean end, and nothing alarming said."""
         assert (
             self.metric("entrepot_stalled_callbacks_total") == 0
-        ), "a callback slept on a serve loop; the log says which"
+        ), f"a callback slept on a serve loop: {self.log(event='stall')}"
         self.signal()
         assert self.wait() == 0, f"exit code {self.process.returncode}: {self.err.read_text()[-4000:]}"
         self.check()
