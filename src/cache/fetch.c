@@ -45,7 +45,6 @@ struct fetch {
     struct buf given; /* the bytes, when they were at hand */
     uv_timer_t timer; /* PAUSE */
     struct hashing hashing; /* runs beside CALL and PAUSE */
-    bool hashing_failed;
     struct retry retry;
     uint64_t received; /* new bytes written */
     uint64_t received_before_try;
@@ -162,7 +161,9 @@ static void fail(struct fetch *fetch, enum err err)
     uint64_t present = extents_total(present_of(fetch));
 
     set_state(fetch, FETCH_ENDING);
-    bool wrong = err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH || fetch->hashing_failed;
+    bool unreadable =
+        !fetch->hashing.running && fetch->hashing.err != OK; /* the record would lie */
+    bool wrong = err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH || unreadable;
     if (fetch->blob->fd >= 0 && (wrong || present == 0)) {
         partial_discard(store, fetch->blob);
         store->used -= present;
@@ -259,14 +260,12 @@ static void step_hash(struct fetch *fetch)
 {
     if (fetch->hashing.running)
         return;
-    if (fetch->hashing.err != OK) {
-        fetch->hashing_failed = true; /* its record says more than the disk holds */
+    if (fetch->hashing.err != OK)
         fail(fetch, fetch->hashing.err);
-    } else if (fetch->hashing.done == fetch->blob->size) {
+    else if (fetch->hashing.done == fetch->blob->size)
         verify(fetch);
-    } else {
+    else
         hash_on(fetch);
-    }
 }
 
 static void begin_hash(struct fetch *fetch)
