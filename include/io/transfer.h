@@ -33,6 +33,9 @@ struct transfers {
     struct mail reap;            /* to ourselves: free what was cancelled inside a curl callback */
     struct list dead;
     struct list running;
+    struct list refused;        /* while curl calls us: on_body said no, the end is to come */
+    struct buf gathered;        /* owned; a piece of a body, */
+    struct transfer *gathering; /* and whose it is; NULL: nobody's, and it is empty */
     unsigned sockets; /* uv handles not yet closed */
     bool inside;      /* curl is calling us */
 };
@@ -40,7 +43,7 @@ struct transfers {
 struct transfer_events {
     /* The head has come (not a 1xx). An error ends the transfer with it. */
     enum err (*on_head)(struct transfer *transfer, int status);
-    /* Some bytes of the body. An error ends the transfer with it. */
+    /* Some bytes of the body, at most 1 MiB. An error ends the transfer with it. */
     enum err (*on_body)(struct transfer *transfer, const void *data, size_t length);
     /* The end: OK when the whole answer came. The transfer is freed after it. */
     void (*on_end)(struct transfer *transfer, enum err err);

@@ -6,7 +6,7 @@
  *
  * A piece is bytes in memory or a range of a blob; whoever made the sequence is none of our
  * business. Of a blob that is still filling, what is there is sent, and the rest as it comes. At
- * most 1 MiB a connection a turn; windows that are not in the page cache are read by the pool
+ * most 4 MiB a connection a turn; windows that are not in the page cache are read by the pool
  * first.
  *
  *   SENDING <--> PARKED    (nothing readable yet: the blob wakes us)

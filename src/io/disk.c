@@ -11,6 +11,8 @@
 #include "base/check.h"
 #include "base/list.h"
 
+enum { PROBE_STRIDE = 1 << 20 };
+
 static void on_work(uv_work_t *request)
 {
     struct disk_job *job = container_of(request, struct disk_job, request);
@@ -46,7 +48,10 @@ static bool is_page_warm(int fd, uint64_t offset)
 
 bool disk_is_warm(int fd, uint64_t offset, uint64_t length)
 {
-    return is_page_warm(fd, offset) && (length <= 4096 || is_page_warm(fd, offset + length - 1));
+    for (uint64_t at = offset; at < offset + length; at += PROBE_STRIDE)
+        if (!is_page_warm(fd, at))
+            return false;
+    return length <= 4096 || is_page_warm(fd, offset + length - 1);
 }
 
 void disk_warm(int fd, uint64_t offset, uint64_t length)

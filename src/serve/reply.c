@@ -8,9 +8,14 @@
 #include "io/disk.h"
 
 enum {
-    WINDOW = 1 << 20,   /* bytes a turn, and the unit of asking whether the file is in memory */
+    /* Bytes a turn, and the unit of asking whether the file is in memory. 1 MiB costs a tenth more
+     * processor time a byte, on one connection and on sixteen, with cubic and with bbr. */
+    WINDOW = 4 << 20,
     HOLD_BACK = 16384,  /* of a body that is not verified yet */
     GATHER_MAX = 32768, /* a blob's bytes that go out in one call with the head before them */
+    /* What the kernel moves of a file at a time is 16 pages. A window that ends elsewhere than on
+     * such a boundary makes 17 of them out of 16, for all that follows. */
+    STRIDE = 65536,
 };
 
 static void pump(struct reply *reply);
@@ -152,8 +157,22 @@ static uint64_t sendable(struct reply *reply, const struct piece *piece, uint64_
     return end_offset > offset ? end_offset - offset : 0;
 }
 
-/* Sends a window of a blob. Returns as conn_send_file() does, or -2: parked, warming or ended. */
-static ssize_t send_blob(struct reply *reply, uint64_t budget)
+/* How much of `length` bytes at `offset` to send in what is left of the turn; 0: nothing more. */
+static uint64_t window_of(uint64_t offset, uint64_t length, uint64_t budget)
+{
+    uint64_t end = (offset + budget) / STRIDE * STRIDE;
+
+    if (length <= budget)
+        return length;
+    return end > offset ? end - offset : 0;
+}
+
+/*
+ * Sends a window of a blob. Returns as conn_send_file() does, or -2: parked, warming or ended. Takes
+ * what it sent off the turn's budget, or all of it when the socket took less than it was given: to
+ * ask it again at once would only be told EAGAIN.
+ */
+static ssize_t send_blob(struct reply *reply, uint64_t *budget)
 {
     const struct piece *piece = &reply->pieces[reply->index];
     uint64_t offset = piece->start + reply->sent;
@@ -162,8 +181,9 @@ static ssize_t send_blob(struct reply *reply, uint64_t budget)
     uint64_t length = sendable(reply, piece, offset, &fd);
     if (length == 0)
         return -2;
-    if (length > budget)
-        length = budget;
+    length = window_of(offset, length, *budget);
+    if (length == 0)
+        return 0;
     if (reply->warm_until < offset + length) {
         if (!disk_is_warm(fd, offset, length)) {
             warm(reply, piece->blob, fd, offset, length);
@@ -171,7 +191,9 @@ static ssize_t send_blob(struct reply *reply, uint64_t budget)
         }
         reply->warm_until = offset + length;
     }
-    return conn_send_file(reply->conn, fd, offset, length);
+    ssize_t taken = conn_send_file(reply->conn, fd, offset, length);
+    *budget = taken == (ssize_t)length ? *budget - length : 0;
+    return taken;
 }
 
 /* Sends until the socket is full, the turn is over, or there is nothing to send. */
@@ -185,7 +207,7 @@ static void pump(struct reply *reply)
             reply->index++;
             continue;
         }
-        ssize_t taken = piece->blob == NULL ? send_bytes(reply) : send_blob(reply, budget);
+        ssize_t taken = piece->blob == NULL ? send_bytes(reply) : send_blob(reply, &budget);
         if (taken == -2)
             return;
         if (taken < 0) {
@@ -193,7 +215,6 @@ static void pump(struct reply *reply)
             return;
         }
         advance(reply, (uint64_t)taken);
-        budget -= (uint64_t)taken < budget ? (uint64_t)taken : budget;
         if (taken == 0 || (budget == 0 && reply->index < reply->count)) {
             conn_want_writable(reply->conn, true);
             return;

@@ -44,12 +44,13 @@ class Exchange:
         view = memoryview(data)
         for start in range(0, len(view), SLICE):
             piece = view[start : start + SLICE]
+            # Counted first: who has received a byte finds it counted. A piece that breaks counts whole.
+            self.request.body_sent += len(piece)
             if chunked:
                 self.socket.sendall(b"%x\r\n" % len(piece))
             self.socket.sendall(piece)
             if chunked:
                 self.socket.sendall(b"\r\n")
-            self.request.body_sent += len(piece)
 
     def answer(self, status, body=b"", fields=()):
         self.head(status, [*fields, ("Content-Length", len(body))])
