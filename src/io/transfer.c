@@ -164,8 +164,8 @@ static void hand_up(struct transfers *transfers)
         return;
     CHECK(transfer->events != NULL && transfer->refused == OK);
     transfers->gathering = NULL;
-    transfer->refused = transfer->events->on_body(transfer, transfers->gathered.data,
-                                                  transfers->gathered.length);
+    transfer->refused =
+        transfer->events->on_body(transfer, transfers->gathered.data, transfers->gathered.length);
     buf_clear(&transfers->gathered);
     if (transfer->refused == OK || transfer->events == NULL)
         return;
@@ -180,6 +180,8 @@ static void gather(struct transfer *transfer, const char *data, size_t length)
 
     if (transfers->gathering != transfer || length > room)
         hand_up(transfers);
+    if (transfer->events == NULL || transfer->refused != OK)
+        return; /* the piece before this one was refused */
     transfers->gathering = transfer;
     buf_append(&transfers->gathered, data, length);
 }

@@ -168,9 +168,9 @@ static uint64_t window_of(uint64_t offset, uint64_t length, uint64_t budget)
 }
 
 /*
- * Sends a window of a blob. Returns as conn_send_file() does, or -2: parked, warming or ended. Takes
- * what it sent off the turn's budget, or all of it when the socket took less than it was given: to
- * ask it again at once would only be told EAGAIN.
+ * Sends a window of a blob. Returns as conn_send_file() does, or -2: parked, warming or ended.
+ * Takes what it sent off the turn's budget, or all of it when the socket took less than it was
+ * given: to ask it again at once would only be told EAGAIN.
  */
 static ssize_t send_blob(struct reply *reply, uint64_t *budget)
 {
