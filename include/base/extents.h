@@ -50,4 +50,11 @@ uint64_t extents_run_end(const struct extents *set, uint64_t offset);
  */
 bool extents_first_gap(const struct extents *set, struct extent within, struct extent *ret_gap);
 
+/* The whole absent run around `offset`, which is absent: from the end of the range before it (or 0)
+ * to the start of the one behind it (or UINT64_MAX). */
+struct extent extents_hole(const struct extents *set, uint64_t offset);
+
+/* Fills `copy`, which is empty, with the same bytes. */
+void extents_copy(const struct extents *set, struct extents *copy);
+
 #endif

@@ -6,15 +6,22 @@
  * table of open blobs, in which a digest has at most one.
  *
  *                .--> COMPLETE                          whole and true
- *   OPENING -----|
- *    (the index  `--> PARTIAL --> WANTED --> FILLING --blob_finish--> COMPLETE | FAILED
- *     and the disk     what is     the first   somebody brings the rest
- *     are asked)       there can   reader has
- *                      be read     asked for it
+ *   OPENING -----|                                        .--blob_finish--> COMPLETE
+ *    (the index  `--> PARTIAL --> WANTED -----> FILLING ----+--blob_fail----> FAILED
+ *     and the disk     what is     the first    somebody    |
+ *     are asked)       there can   reader has   brings what |
+ *                      be read     asked for    is wanted   |
+ *                         ^        the rest                 |
+ *                         '---------------------------------'
+ *                           blob_unfill: nobody wants more of it
  *
  * One path for all: ask the blob how far you can read; send that; if nothing, wait. Whoever must
  * wait for anything (the opening, the size, the first byte, the end) parks a waiter, is woken, asks
  * again.
+ *
+ * What readers want of it is part of the blob: each has a demand in its list, of closed ranges, for
+ * as long as it is there; who wants everything from some offset on moves `rest_from`, and that stays
+ * when he leaves. Whoever fills the blob looks there for what to bring next.
  *
  * Published bytes never change and never disappear while the blob is open. That one rule is what
  * makes sendfile() and eviction by unlink() safe under concurrent readers.
@@ -64,7 +71,10 @@ struct blob {
     uint64_t size;          /* BLOB_SIZE_UNKNOWN: not known yet; set once */
     struct extents present; /* PARTIAL, FILLING */
     struct list waiters;
-    unsigned char held_by[32]; /* the key of the source that last answered for it; zero: none yet */
+    struct list demands;
+    uint64_t rest_from;        /* all from here to the end is wanted; UINT64_MAX: not so */
+    unsigned char held_by[32]; /* the key of the source that answered in this filling, or in the last
+                                * one when none is under way; zero: none yet */
     char media_type[RECORD_MEDIA_TYPE_SIZE]; /* a manifest's; "" otherwise */
 
     /* guarded by the bucket's mutex */
@@ -86,6 +96,16 @@ struct waiter {
     struct loop *loop;
     struct list parked; /* linked while waiting in blob->waiters */
     uint64_t offset;
+    uint64_t until; /* the end of what it will read on from there; set by its owner */
+};
+
+/* What one reader wants of a blob: closed ranges, in the order in which it will read them. Embedded
+ * in the reader; all-zero is one that is not in use. */
+struct demand {
+    struct list node;            /* in blob->demands; guarded by the blob's mutex, as `met` */
+    const struct extent *ranges; /* borrowed from the reader */
+    size_t count;
+    size_t met; /* so many of them, from the first on, are here */
 };
 
 /* What a reader sees in one look. */
@@ -95,6 +115,8 @@ struct blob_view {
     uint64_t size;             /* or BLOB_SIZE_UNKNOWN */
     uint64_t readable;         /* bytes that can be read from the offset asked for */
     unsigned char held_by[32]; /* FAILED: whose failure it was; not set for COMPLETE */
+    bool answered;             /* FILLING: a source has answered: it will go on, as far as we know */
+    bool whole;                /* every byte of it is here, or wanted: it will be verified */
     int fd;                    /* to read them from; stays open as long as the reference is held */
 };
 
@@ -154,6 +176,19 @@ void blob_opened_partial(struct blob *blob, int fd, uint64_t size, struct extent
 /* PARTIAL or WANTED -> FILLING. */
 void blob_fill(struct blob *blob);
 
+/* FILLING -> PARTIAL, unless something that is wanted is missing: then false. */
+bool blob_unfill(struct blob *blob);
+
+/*
+ * Calls `visit` with what is wanted, the most urgent first, until it returns false: for each parked
+ * reader what it waits for (`is_parked`), for each demand the ranges that are not met, then the
+ * rest. With the mutex held: it may look at `present`, and at nothing else of the blob.
+ */
+void blob_each_want(struct blob *blob,
+                    bool (*visit)(void *argument, const struct extent *ranges, size_t count,
+                                  bool is_parked),
+                    void *argument);
+
 /* The file that is being written, when PARTIAL had none. Before the first publish. */
 void blob_set_file(struct blob *blob, int fd);
 
@@ -191,6 +226,15 @@ void blob_wake(struct blob *blob);
  */
 struct blob_view blob_look(struct blob *blob, uint64_t offset, struct waiter *waiter);
 
+/* Wants `demand->ranges`, until blob_withdraw(). Whoever fills the blob is to be told. */
+void blob_demand(struct blob *blob, struct demand *demand);
+
+/* Wants everything from `offset` on, for good. */
+void blob_demand_rest(struct blob *blob, uint64_t offset);
+
+/* Wants it no more. Harmless when it does not. */
+void blob_withdraw(struct blob *blob, struct demand *demand);
+
 /* PARTIAL -> WANTED: true for the one reader who is to have it filled. In any other state, false.
  */
 bool blob_want(struct blob *blob);
@@ -200,6 +244,9 @@ bool blob_want(struct blob *blob);
  * if it is not waiting.
  */
 void blob_unpark(struct blob *blob, struct waiter *waiter);
+
+/* Whether all these bytes are here. */
+bool blob_has(struct blob *blob, const struct extent *ranges, size_t count);
 
 /* Copies the present extents; the caller releases them. Thread: any. */
 struct extents blob_present(struct blob *blob);

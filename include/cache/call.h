@@ -49,6 +49,8 @@ struct call_request {
     bool wants_range;
     uint64_t range_start;
     uint64_t range_end; /* exclusive; UINT64_MAX: to the end */
+    const char *target; /* copied; where an earlier call was redirected to (call_target), to be asked
+                         * first; or NULL. When it refuses, the registry is asked for a fresh one */
 };
 
 /* Makes and frees the lanes. */
@@ -72,6 +74,13 @@ int call_status(const struct call *call);
 
 /* Seconds that a 429 or 503 told us to wait, or 0. During on_end. */
 uint64_t call_retry_after(const struct call *call);
+
+/* Where it was redirected to: a URL of another host, borrowed; NULL when the registry itself
+ * answered. During on_head only. */
+const char *call_target(const struct call *call);
+
+/* The whole length, as a 416 told it, or UINT64_MAX. During on_end. */
+uint64_t call_unsatisfied_size(const struct call *call);
 
 /* A field of the head. During on_head only. */
 struct view call_field(struct call *call, const char *name);

@@ -3,13 +3,14 @@
 
 /*
  * Fills blobs: on the fetch loop that owns the digest (digest[0] % F), a fetch asks its source for
- * what is missing, writes what comes, publishes it, hashes it in file order behind the writing, and
- * goes on after a break where it broke.
+ * what is wanted and missing, writes what comes, publishes it, hashes it in file order behind the
+ * writing, and goes on after a break where it broke.
  *
- *   CALL <-> PAUSE       a try failed: wait, then ask for the rest
+ *   CALL <-> PAUSE       a try failed: wait, then ask for what is missing
  *     |-----> HASH -> LEARN -> SETTLE -> ENDING
  *     |         `--> ENDING   the digest differs
- *     `------------> ENDING   failed for good, with every source that was offered
+ *     |------------> ENDING   failed for good, with every source that was offered
+ *     `<-> IDLE -> ENDING     all that was wanted is here; the blob is PARTIAL again
  *
  * Readers see the blob COMPLETE at the end of HASH (LEARN for a manifest, so that what it names is
  * known when its reader asks for it); SETTLE makes it last (fsync, rename, record) behind their
@@ -35,7 +36,7 @@ struct fetcher {
     struct calls calls;
     struct store *store; /* borrowed */
     struct list fetches; /* all that are not gone */
-    unsigned running;    /* how many those are */
+    unsigned running;    /* how many of those bring or verify bytes */
     unsigned busy;       /* other computations under way on this loop */
     struct mail stop, close;
     uv_timer_t stop_timer;
@@ -53,6 +54,9 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
 
 /* One more source, to be asked when the others have refused. */
 void fetch_add_source(struct fetch *fetch, const struct source *source);
+
+/* Somebody wants something: looks whether there is more to ask for. */
+void fetch_go_on(struct fetch *fetch);
 
 /* Fails what can be failed now, with ERR_STOPPING; what has been verified is left to settle. The
  * calls that run are ended by the fetcher. */

@@ -30,18 +30,19 @@ void source_init(struct source *source, struct upstream *upstream, const char *r
                  bool is_manifest, const struct digest *digest);
 
 /* Starts the request for bytes from `range.start` to `range.end` (UINT64_MAX: the end). From byte 0
- * to the end it is a plain GET. Thread: calls->loop. */
+ * to the end it is a plain GET. `target`: as call_request has it. Thread: calls->loop. */
 struct call *source_call(const struct source *source, struct calls *calls,
-                         const struct digest *digest, struct extent range,
+                         const struct digest *digest, struct extent range, const char *target,
                          const struct call_events *events, void *owner);
 
 /*
- * Reads the head of the answer to source_call(range): where the body belongs, and how long the
- * whole is (BLOB_SIZE_UNKNOWN when it does not say). An answer of the whole to a question for a
- * part is taken; one of another part is ERR_UPSTREAM_NONSENSE. During on_head only.
+ * Reads the head of the answer to source_call(asked): which bytes the body is (to UINT64_MAX when it
+ * does not say), and how long the whole is (BLOB_SIZE_UNKNOWN when it does not say). An answer of the
+ * whole to a question for a part is taken, and one that ends before what was asked; one of another
+ * part, or of more, is ERR_UPSTREAM_NONSENSE. During on_head only.
  */
-enum err source_read_head(struct call *call, int status, uint64_t asked, uint64_t *ret_at,
-                          uint64_t *ret_size) MUST_CHECK;
+enum err source_read_head(struct call *call, int status, struct extent asked,
+                          struct extent *ret_body, uint64_t *ret_size) MUST_CHECK;
 
 /* Records that the source holds the digest, unless that is known already. `learned`: and that what
  * the manifest points at is in the index too. Thread: any. */

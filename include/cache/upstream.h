@@ -29,6 +29,8 @@ struct upstream {
     uint64_t rests_until_ms;              /* monotonic */
     enum err rest_reason;
     uint64_t well_ms;           /* when it last answered; 0: never */
+    uint64_t rate;              /* bytes a second of one connection, lately; 0: not known */
+    bool takes_ranges;          /* it has answered a Range with 206 */
     struct challenge challenge; /* its last one; scheme NONE: none yet, ask without */
     struct list tokens;         /* newest use first */
     unsigned token_count;
@@ -54,6 +56,16 @@ bool upstream_well_within(struct upstream *upstream, uint64_t ms);
 /* It did not answer, or limits us: leave it alone for that long, a minute at most: what was said to
  * one request need not hold for all. */
 void upstream_rest(struct upstream *upstream, enum err reason, uint64_t for_ms);
+
+/* `bytes` came on one connection within `us`: the rate follows slowly. */
+void upstream_note_rate(struct upstream *upstream, uint64_t bytes, uint64_t us);
+
+/* Bytes a second that one connection brings, or 0. */
+uint64_t upstream_rate(struct upstream *upstream);
+
+/* It has answered a Range with 206; whether it ever has. */
+void upstream_note_ranges(struct upstream *upstream);
+bool upstream_takes_ranges(struct upstream *upstream);
 
 /* Its challenge, to be met beforehand the next time. */
 void upstream_set_challenge(struct upstream *upstream, const struct challenge *challenge);

@@ -19,14 +19,13 @@
 #include "serve/reply.h"
 #include "wire/http.h"
 
-enum { EXCHANGE_PIECES_MAX = 2 };
-
 struct exchange {
     struct conn *conn; /* borrowed */
     struct reply reply;
-    struct piece pieces[EXCHANGE_PIECES_MAX];
+    struct piece few[2];   /* the head, and a body in one piece */
+    struct piece *pieces;  /* `few`, or owned when there are more */
     struct buf head;
-    struct buf body;         /* errors, lists, metrics */
+    struct buf body;         /* errors, lists, metrics, heads of parts */
     struct buf error_fields; /* more fields for the head of an error, each with its CRLF */
     enum http_method method;
     enum stats_kind kind;
@@ -60,9 +59,10 @@ void exchange_send(struct exchange *exchange);
 /* The same with bytes that the owner keeps until on_done. */
 void exchange_send_view(struct exchange *exchange, struct view body);
 
-/* The same with a range of a blob, which the owner refers to until on_done. */
-void exchange_send_blob(struct exchange *exchange, struct blob *blob, uint64_t start, uint64_t end,
-                        bool verified_end);
+/* The same with pieces: asks for room for `count` of them, which the caller fills in. What they
+ * borrow is kept until on_done. */
+struct piece *exchange_pieces(struct exchange *exchange, size_t count);
+void exchange_send_pieces(struct exchange *exchange, size_t count);
 
 /* Answers with an error in the form of the OCI distribution-spec. Begins the answer. */
 void exchange_fail(struct exchange *exchange, enum err err, const char *detail,

@@ -28,8 +28,8 @@ struct piece {
     struct blob *blob;   /* borrowed; NULL: `bytes` */
     struct view bytes;   /* borrowed */
     uint64_t start, end; /* of the blob */
-    /* It ends where the blob ends: while that is not verified, its last bytes are held back
-     * (clients.md B9). */
+    /* It ends where the blob ends, and with what came before it its reader has the whole: while a
+     * blob that will be verified is not, its last bytes are held back (clients.md B9). */
     bool verified_end;
 };
 

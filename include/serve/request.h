@@ -15,7 +15,7 @@
 #include "cache/flight.h"
 #include "cache/source.h"
 #include "serve/exchange.h"
-#include "wire/range.h"
+#include "serve/selection.h"
 #include "wire/reference.h"
 
 /* What the requests of one serve loop need. All borrowed. */
@@ -35,11 +35,12 @@ struct request {
     struct blob *blob;           /* counted */
     struct waiter waiter;        /* for the blob */
     struct flight_caller caller; /* for a computation */
-    struct range_spec range;
-    bool has_range;
+    struct selection selection;  /* of a GET */
+    struct extent *wanted; /* owned; what it wants of the blob, when those are closed ranges, */
+    struct demand demand;  /* as the blob knows it */
     bool known;        /* this repository holds the digest: learned, or just confirmed */
     bool learned;      /* a manifest: what it points at is known to be held here */
-    bool wanted;       /* the blob's filling was asked for, or joined */
+    bool wanted_fill;  /* the blob's filling was asked for, or joined */
     bool checked;      /* the upstream was asked about this manifest a moment ago */
     bool stale;        /* the tag's upstream did not answer */
     unsigned renewals; /* see find_failed */
@@ -62,10 +63,10 @@ void request_fail(struct request *request, enum err err);
 /* the head alone, for HEAD; request->size is known, */
 void request_answer_head(struct request *request);
 
-/* or the blob, or the part that was asked for; `size` is the blob's. */
+/* or the blob, or the parts that were asked for; `size` is the blob's. */
 void request_answer_blob(struct request *request, uint64_t size);
 
-/* Whether the range that was asked for lies outside of `size` bytes. */
-bool request_is_unsatisfiable(const struct request *request, uint64_t size);
+/* Lets go of the blob, if it has one. */
+void request_drop_blob(struct request *request);
 
 #endif

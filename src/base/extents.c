@@ -98,3 +98,29 @@ bool extents_first_gap(const struct extents *set, struct extent within, struct e
     *ret_gap = (struct extent){start, end};
     return true;
 }
+
+struct extent extents_hole(const struct extents *set, uint64_t offset)
+{
+    size_t next = first_ending_at_or_after(set, offset + 1);
+    struct extent hole = {0, UINT64_MAX};
+
+    if (next > 0)
+        hole.start = set->ranges[next - 1].end;
+    if (next < set->count)
+        hole.end = set->ranges[next].start;
+    CHECK(hole.start <= offset && offset < hole.end);
+    return hole;
+}
+
+void extents_copy(const struct extents *set, struct extents *copy)
+{
+    CHECK(copy->count == 0);
+    if (set->count == 0)
+        return;
+    if (copy->capacity < set->count) {
+        copy->capacity = set->count;
+        copy->ranges = check_realloc(copy->ranges, copy->capacity * sizeof(*copy->ranges));
+    }
+    copy->count = set->count;
+    memcpy(copy->ranges, set->ranges, set->count * sizeof(*set->ranges));
+}

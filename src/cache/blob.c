@@ -21,7 +21,7 @@ static void set_state_locked(struct blob *blob, enum blob_state state)
         [BLOB_OPENING] = {[BLOB_PARTIAL] = true, [BLOB_COMPLETE] = true},
         [BLOB_PARTIAL] = {[BLOB_WANTED] = true, [BLOB_FILLING] = true},
         [BLOB_WANTED] = {[BLOB_FILLING] = true},
-        [BLOB_FILLING] = {[BLOB_COMPLETE] = true, [BLOB_FAILED] = true},
+        [BLOB_FILLING] = {[BLOB_PARTIAL] = true, [BLOB_COMPLETE] = true, [BLOB_FAILED] = true},
     };
 
     CHECK(edges[state_of(blob)][state]);
@@ -71,9 +71,11 @@ static struct blob *blob_new_locked(struct blobs *table, struct blobs_bucket *bu
     blob->table = table;
     blob->fd = -1;
     blob->size = BLOB_SIZE_UNKNOWN;
+    blob->rest_from = UINT64_MAX;
     blob->references = 1;
     pthread_mutex_init(&blob->mutex, NULL);
     list_init(&blob->waiters);
+    list_init(&blob->demands);
     list_append(&bucket->blobs, &blob->node);
     table->open++;
     stats_add(STAT_OPEN_BLOBS, AT_ALL, 1);
@@ -84,6 +86,7 @@ static struct blob *blob_new_locked(struct blobs *table, struct blobs_bucket *bu
 static void blob_free(struct blob *blob)
 {
     CHECK(blob->references == 0 && list_is_empty(&blob->waiters) && blob->fetch == NULL);
+    CHECK(list_is_empty(&blob->demands));
     if (blob->fd >= 0)
         close(blob->fd);
     extents_release(&blob->present);
@@ -268,6 +271,78 @@ void blob_fill(struct blob *blob)
 {
     pthread_mutex_lock(&blob->mutex);
     set_state_locked(blob, BLOB_FILLING);
+    memset(blob->held_by, 0, sizeof(blob->held_by));
+    pthread_mutex_unlock(&blob->mutex);
+}
+
+/* Of what is wanted, whether a byte is missing. */
+static bool lacks_locked(const struct blob *blob, struct extent want)
+{
+    struct extent gap;
+
+    if (blob->size < want.end)
+        want.end = blob->size;
+    return want.start < want.end && extents_first_gap(&blob->present, want, &gap);
+}
+
+/* Moves over the ranges that are here; false when all are. */
+static bool is_unmet_locked(struct blob *blob, struct demand *demand)
+{
+    while (demand->met < demand->count && !lacks_locked(blob, demand->ranges[demand->met]))
+        demand->met++;
+    return demand->met < demand->count;
+}
+
+static bool is_wanted_locked(struct blob *blob)
+{
+    for (struct list *node = blob->demands.next; node != &blob->demands; node = node->next)
+        if (is_unmet_locked(blob, container_of(node, struct demand, node)))
+            return true;
+    return blob->rest_from != UINT64_MAX &&
+           lacks_locked(blob, (struct extent){blob->rest_from, UINT64_MAX});
+}
+
+bool blob_unfill(struct blob *blob)
+{
+    pthread_mutex_lock(&blob->mutex);
+    bool over = !is_wanted_locked(blob);
+    if (over)
+        set_state_locked(blob, BLOB_PARTIAL);
+    pthread_mutex_unlock(&blob->mutex);
+    return over;
+}
+
+static bool visit_parked_locked(struct blob *blob,
+                                bool (*visit)(void *argument, const struct extent *ranges,
+                                              size_t count, bool is_parked),
+                                void *argument)
+{
+    for (struct list *node = blob->waiters.next; node != &blob->waiters; node = node->next) {
+        const struct waiter *waiter = container_of(node, struct waiter, parked);
+        struct extent want = {waiter->offset, waiter->until};
+        if (want.start < want.end && !visit(argument, &want, 1, true))
+            return false;
+    }
+    return true;
+}
+
+void blob_each_want(struct blob *blob,
+                    bool (*visit)(void *argument, const struct extent *ranges, size_t count,
+                                  bool is_parked),
+                    void *argument)
+{
+    pthread_mutex_lock(&blob->mutex);
+    bool more = visit_parked_locked(blob, visit, argument);
+    for (struct list *node = blob->demands.next; more && node != &blob->demands;
+         node = node->next) {
+        struct demand *demand = container_of(node, struct demand, node);
+        if (is_unmet_locked(blob, demand))
+            more = visit(argument, demand->ranges + demand->met, demand->count - demand->met,
+                         false);
+    }
+    struct extent rest = {blob->rest_from, UINT64_MAX};
+    if (more && rest.start < rest.end)
+        (void)visit(argument, &rest, 1, false);
     pthread_mutex_unlock(&blob->mutex);
 }
 
@@ -359,6 +434,8 @@ static uint64_t readable_locked(struct blob *blob, uint64_t offset, enum blob_st
 
 struct blob_view blob_look(struct blob *blob, uint64_t offset, struct waiter *waiter)
 {
+    static const unsigned char nobody[sizeof(blob->held_by)];
+
     if (state_of(blob) == BLOB_COMPLETE) /* all below is constant then: the hit takes no lock */
         return (struct blob_view){.state = BLOB_COMPLETE,
                                   .size = blob->size,
@@ -372,6 +449,9 @@ struct blob_view blob_look(struct blob *blob, uint64_t offset, struct waiter *wa
     else
         view.readable = readable_locked(blob, offset, state);
     memcpy(view.held_by, blob->held_by, sizeof(view.held_by));
+    view.answered = memcmp(view.held_by, nobody, sizeof(nobody)) != 0;
+    view.whole = blob->rest_from <= extents_run_end(&blob->present, 0) ||
+                 !lacks_locked(blob, (struct extent){0, blob->size});
     bool may_come = state != BLOB_COMPLETE && state != BLOB_FAILED;
     if (view.readable == 0 && may_come && waiter != NULL) {
         CHECK(!list_is_linked(&waiter->parked));
@@ -380,6 +460,31 @@ struct blob_view blob_look(struct blob *blob, uint64_t offset, struct waiter *wa
     }
     pthread_mutex_unlock(&blob->mutex);
     return view;
+}
+
+void blob_demand(struct blob *blob, struct demand *demand)
+{
+    pthread_mutex_lock(&blob->mutex);
+    CHECK(!list_is_linked(&demand->node));
+    demand->met = 0;
+    list_append(&blob->demands, &demand->node);
+    pthread_mutex_unlock(&blob->mutex);
+}
+
+void blob_demand_rest(struct blob *blob, uint64_t offset)
+{
+    pthread_mutex_lock(&blob->mutex);
+    if (offset < blob->rest_from)
+        blob->rest_from = offset;
+    pthread_mutex_unlock(&blob->mutex);
+}
+
+void blob_withdraw(struct blob *blob, struct demand *demand)
+{
+    pthread_mutex_lock(&blob->mutex);
+    if (list_is_linked(&demand->node))
+        list_unlink(&demand->node);
+    pthread_mutex_unlock(&blob->mutex);
 }
 
 bool blob_want(struct blob *blob)
@@ -401,13 +506,24 @@ void blob_unpark(struct blob *blob, struct waiter *waiter)
     loop_recall(waiter->loop, &waiter->mail);
 }
 
+bool blob_has(struct blob *blob, const struct extent *ranges, size_t count)
+{
+    struct extent gap;
+    bool has = true;
+
+    pthread_mutex_lock(&blob->mutex);
+    for (size_t i = 0; i < count && has; i++)
+        has = !extents_first_gap(&blob->present, ranges[i], &gap);
+    pthread_mutex_unlock(&blob->mutex);
+    return has;
+}
+
 struct extents blob_present(struct blob *blob)
 {
     struct extents copy = {0};
 
     pthread_mutex_lock(&blob->mutex);
-    for (size_t i = 0; i < blob->present.count; i++)
-        extents_add(&copy, blob->present.ranges[i]);
+    extents_copy(&blob->present, &copy);
     pthread_mutex_unlock(&blob->mutex);
     return copy;
 }

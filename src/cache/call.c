@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "wire/http.h"
+#include "wire/range.h"
 
 enum { REDIRECTS_MAX = 5, ERROR_BODY_MAX = 65536, LIMITED_PAUSE_S = 2 };
 
@@ -29,7 +30,8 @@ struct call {
     struct challenge challenge;  /* of the last 401 */
     int status;
     uint64_t retry_after;
-    uint64_t dropped; /* bytes of an error's body */
+    uint64_t unsatisfied_size; /* of a 416; else UINT64_MAX */
+    uint64_t dropped;          /* bytes of an error's body */
     unsigned redirects;
     bool met_challenge; /* after a 401; the next 401 is final */
     bool restarted;     /* after a redirect target's 403 */
@@ -193,6 +195,11 @@ static enum err on_head(struct transfer *transfer, int status)
     }
     if (status == 401)
         challenge_parse(transfer_field(transfer, "WWW-Authenticate"), &call->challenge);
+    if (status == 416) {
+        struct extent none;
+        (void)range_parse_content_range(transfer_field(transfer, "Content-Range"), &none,
+                                        &call->unsatisfied_size);
+    }
     if (status == 429 || status == 503)
         call->retry_after = http_retry_after(transfer_field(transfer, "Retry-After"),
                                              clock_wall_s(), status == 429 ? LIMITED_PAUSE_S : 0);
@@ -377,6 +384,8 @@ struct call *call_start(struct calls *calls, const struct call_request *request,
     call->request.repository = check_strdup(request->repository);
     call->request.path = check_strdup(request->path);
     call->request.query = request->query == NULL ? NULL : check_strdup(request->query);
+    call->request.target = NULL; /* it is in `url` */
+    call->unsatisfied_size = UINT64_MAX;
     call->caller.loop = calls->loop;
     call->caller.mail.deliver = on_token;
     buf_printf(&text, "repository:%s:pull", request->repository);
@@ -387,7 +396,7 @@ struct call *call_start(struct calls *calls, const struct call_request *request,
     if (request->query != NULL && request->query[0] != '\0')
         buf_printf(&text, "?%s", request->query);
     call->origin = text.data;
-    call->url = check_strdup(call->origin);
+    call->url = check_strdup(request->target != NULL ? request->target : call->origin);
     struct lane *lane = lane_of(call);
     if (lane->running < calls->store->config->upstream_connections) {
         lane->running++;
@@ -435,6 +444,16 @@ int call_status(const struct call *call)
 uint64_t call_retry_after(const struct call *call)
 {
     return call->retry_after;
+}
+
+const char *call_target(const struct call *call)
+{
+    return same_authority(call->url, call->origin) ? NULL : call->url;
+}
+
+uint64_t call_unsatisfied_size(const struct call *call)
+{
+    return call->unsatisfied_size;
 }
 
 struct view call_field(struct call *call, const char *name)

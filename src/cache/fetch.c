@@ -1,7 +1,8 @@
 /*
- * The life of a fetch: fetch_start makes it, one step function a state moves it on, and fail() or
- * on_settled() ends it. All on the owner's loop, but for the pool jobs that open, hash and settle;
- * who ends a fetch while it is being hashed sets ENDING, and the job's end disposes of it.
+ * The life of a fetch: fetch_start makes it, ask_on starts segments, each a request for a range of the
+ * blob, until nothing that is wanted is missing, and fail(), on_settled() or the end of IDLE ends it.
+ * All on the owner's loop, but for the pool jobs that open, hash and settle; who ends a fetch while
+ * it is being hashed sets ENDING, and the job's end disposes of it.
  */
 #include "cache/fetch.h"
 
@@ -13,18 +14,20 @@
 #include "base/stats.h"
 #include "cache/evict.h"
 #include "cache/hashing.h"
+#include "cache/intake.h"
 #include "cache/learn.h"
 #include "cache/partial.h"
 #include "cache/retry.h"
+#include "cache/segments.h"
 #include "cache/settle.h"
-#include "wire/http.h"
 
 enum {
     SOURCES_MAX = 8,
     HASH_BATCH = 1 << 20,
+    LINGER_MS = 2000, /* the next range of a lazy reader finds the redirect's target still known */
 };
 
-#define FETCH_STATES(X) X(CALL) X(PAUSE) X(HASH) X(LEARN) X(SETTLE) X(ENDING)
+#define FETCH_STATES(X) X(CALL) X(PAUSE) X(IDLE) X(HASH) X(LEARN) X(SETTLE) X(ENDING)
 
 #define X(name) FETCH_##name,
 enum fetch_state { FETCH_STATES(X) FETCH_STATE_COUNT };
@@ -37,24 +40,19 @@ struct fetch {
     enum fetch_state state;
     struct source sources[SOURCES_MAX]; /* the first of them is asked */
     size_t source_count;
-    struct call *call; /* CALL */
-    uint64_t asked;    /* CALL: the first byte asked for */
-    bool whole_only;  /* a part was answered with nonsense: ask for the whole, pass over the rest */
-    bool answered;    /* CALL: the head of a good answer has come */
-    uint64_t at;      /* CALL: where the next byte of the body belongs */
-    struct buf given; /* the bytes, when they were at hand */
-    uv_timer_t timer; /* PAUSE */
-    struct hashing hashing; /* runs beside CALL and PAUSE */
+    struct intake intake;
+    struct segments segments; /* they run in CALL and PAUSE */
+    struct buf given;         /* the bytes, when they were at hand */
+    uv_timer_t timer;         /* PAUSE, IDLE */
+    struct hashing hashing;   /* runs beside CALL and PAUSE */
     struct retry retry;
-    uint64_t received; /* new bytes written */
-    uint64_t received_before_try;
-    uint64_t checkpoint; /* `received` when the extents were last recorded */
-    uint64_t reserved;   /* of the budget */
+    uint64_t reserved; /* of the budget, for the bytes that were at hand */
     uint64_t resumed;
+    uint64_t noted; /* bytes received that the log knows of */
     uint64_t started_us;
 };
 
-static void step_call(struct fetch *fetch);
+static void ask_on(struct fetch *fetch);
 static void step_hash(struct fetch *fetch);
 
 static void set_state(struct fetch *fetch, enum fetch_state state)
@@ -63,9 +61,12 @@ static void set_state(struct fetch *fetch, enum fetch_state state)
     static const char *const names[] = {FETCH_STATES(X)};
 #undef X
     static const bool edges[FETCH_STATE_COUNT][FETCH_STATE_COUNT] = {
-        [FETCH_CALL] =
-            {[FETCH_CALL] = true, [FETCH_PAUSE] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
+        [FETCH_CALL] = {[FETCH_PAUSE] = true,
+                        [FETCH_IDLE] = true,
+                        [FETCH_HASH] = true,
+                        [FETCH_ENDING] = true},
         [FETCH_PAUSE] = {[FETCH_CALL] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
+        [FETCH_IDLE] = {[FETCH_CALL] = true, [FETCH_ENDING] = true},
         [FETCH_HASH] = {[FETCH_LEARN] = true, [FETCH_SETTLE] = true, [FETCH_ENDING] = true},
         [FETCH_LEARN] = {[FETCH_SETTLE] = true},
         [FETCH_SETTLE] = {[FETCH_ENDING] = true},
@@ -83,10 +84,17 @@ static void set_state(struct fetch *fetch, enum fetch_state state)
     fetch->state = state;
 }
 
-/* ---- the end ---- */
+/* ---- beginning and end, as the log and the counters know them ---- */
 
-/* What readers see of it is over; it may have to settle yet. */
-static void note_end(const struct fetch *fetch, enum err verdict)
+static void note_begin(struct fetch *fetch)
+{
+    fetch->started_us = clock_monotonic_us();
+    fetch->fetcher->running++;
+    stats_add(STAT_FILLS_RUNNING, AT_ALL, 1);
+}
+
+/* What readers see of it is over; it may have to settle yet, or more may be wanted. */
+static void note_end(struct fetch *fetch, enum err verdict)
 {
     const struct source *source = &fetch->sources[0];
     char text[DIGEST_TEXT_SIZE];
@@ -102,7 +110,7 @@ static void note_end(const struct fetch *fetch, enum err verdict)
     log_text(&line, "digest", view_of(digest_print(&fetch->blob->digest, text)));
     log_text(&line, "upstream", view_of(source->upstream->config->name));
     log_text(&line, "repository", view_of(source->repository));
-    log_number(&line, "bytes", fetch->received);
+    log_number(&line, "bytes", fetch->intake.received - fetch->noted);
     if (fetch->blob->size != BLOB_SIZE_UNKNOWN)
         log_number(&line, "size", fetch->blob->size);
     log_number(&line, "resumed", fetch->resumed);
@@ -111,20 +119,10 @@ static void note_end(const struct fetch *fetch, enum err verdict)
     if (verdict != OK)
         log_text(&line, "message", view_of(err_sentence(verdict)));
     log_end(&line);
+    fetch->noted = fetch->intake.received;
 }
 
-/* The only one who changes `present` is this loop, so it may look without the mutex. */
-static const struct extents *present_of(const struct fetch *fetch)
-{
-    return &fetch->blob->present;
-}
-
-/* What a crash from here on will not lose. */
-static void record_extents(struct fetch *fetch)
-{
-    partial_record(fetch->fetcher->store, fetch->blob);
-    fetch->checkpoint = fetch->received;
-}
+/* ---- the end ---- */
 
 static void on_timer_closed(uv_handle_t *handle)
 {
@@ -133,6 +131,7 @@ static void on_timer_closed(uv_handle_t *handle)
     list_unlink(&fetch->node);
     hashing_release(&fetch->hashing);
     buf_release(&fetch->given);
+    segments_release(&fetch->segments);
     blob_unref(fetch->blob);
     free(fetch);
 }
@@ -143,8 +142,7 @@ static void dispose(struct fetch *fetch)
     if (fetch->hashing.running)
         return; /* its end comes back here */
     fetch->blob->fetch = NULL;
-    evict_unreserve(fetch->fetcher->store, fetch->reserved);
-    fetch->fetcher->running--;
+    intake_unreserve(&fetch->intake, &fetch->reserved);
     uv_close((uv_handle_t *)&fetch->timer, on_timer_closed);
 }
 
@@ -158,9 +156,10 @@ static bool is_ours(enum err err)
 static void fail(struct fetch *fetch, enum err err)
 {
     struct store *store = fetch->fetcher->store;
-    uint64_t present = extents_total(present_of(fetch));
+    uint64_t present = extents_total(intake_present(&fetch->intake));
 
     set_state(fetch, FETCH_ENDING);
+    segments_cancel(&fetch->segments);
     bool unreadable =
         !fetch->hashing.running && fetch->hashing.err != OK; /* the record would lie */
     bool wrong = err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH || unreadable;
@@ -168,11 +167,12 @@ static void fail(struct fetch *fetch, enum err err)
         partial_discard(store, fetch->blob);
         store->used -= present;
     } else {
-        record_extents(fetch);
+        intake_record(&fetch->intake);
     }
     if (err == ERR_DISK_FULL)
         evict_press(store);
     note_end(fetch, err);
+    fetch->fetcher->running--;
     blob_fail(fetch->blob, err, is_ours(err) ? NULL : fetch->sources[0].key);
     dispose(fetch);
 }
@@ -185,6 +185,7 @@ static void on_settled(void *owner, enum err err)
 
     (void)err; /* it is in the log; the blob is served while it is open */
     set_state(fetch, FETCH_ENDING);
+    fetch->fetcher->running--;
     dispose(fetch);
 }
 
@@ -235,7 +236,7 @@ static void verify(struct fetch *fetch)
 
 static void hash_on(struct fetch *fetch)
 {
-    uint64_t end = extents_run_end(present_of(fetch), 0);
+    uint64_t end = extents_run_end(intake_present(&fetch->intake), 0);
 
     if (fetch->hashing.running) /* its `done` is the job's now */
         return;
@@ -270,136 +271,12 @@ static void step_hash(struct fetch *fetch)
 
 static void begin_hash(struct fetch *fetch)
 {
+    uv_timer_stop(&fetch->timer);
+    segments_cancel(&fetch->segments); /* of what they could still bring nothing is missing */
     set_state(fetch, FETCH_HASH);
-    if (fetch->received > 0)
-        record_extents(fetch); /* a crash now would cost a second look, not a second fetch */
+    if (fetch->intake.received > 0)
+        intake_record(&fetch->intake); /* a crash now would cost a second look, not a second fetch */
     step_hash(fetch);
-}
-
-/* ---- CALL: bytes come ---- */
-
-static bool is_whole(const struct fetch *fetch)
-{
-    struct extent gap;
-
-    return fetch->blob->size != BLOB_SIZE_UNKNOWN &&
-           !extents_first_gap(present_of(fetch), (struct extent){0, fetch->blob->size}, &gap);
-}
-
-/* Counts what will be written to a blob of that size. */
-static enum err reserve(struct fetch *fetch, uint64_t size)
-{
-    uint64_t present = extents_total(present_of(fetch));
-
-    if (fetch->reserved > 0 || present >= size)
-        return OK;
-    enum err err = evict_reserve(fetch->fetcher->store, size, size - present);
-    if (err == OK)
-        fetch->reserved = size - present;
-    return err;
-}
-
-/* The size, from the head of an answer. */
-static enum err take_size(struct fetch *fetch, uint64_t size)
-{
-    struct blob *blob = fetch->blob;
-    const struct config *config = fetch->fetcher->store->config;
-    uint64_t expected = fetch->sources[0].size;
-
-    if (size > INT64_MAX)
-        return ERR_UPSTREAM_NONSENSE;
-    if (blob->size != BLOB_SIZE_UNKNOWN ? blob->size != size
-                                        : expected != BLOB_SIZE_UNKNOWN && expected != size)
-        return ERR_SIZE_MISMATCH;
-    if (fetch->sources[0].is_manifest && size > config->max_manifest)
-        return ERR_UPSTREAM_TOO_LARGE;
-    enum err err = reserve(fetch, size);
-    if (err == OK && blob->size == BLOB_SIZE_UNKNOWN)
-        blob_set_size(blob, size);
-    return err;
-}
-
-/* The source has shown that it holds the blob. */
-static void note_held(struct fetch *fetch)
-{
-    const struct source *source = &fetch->sources[0];
-
-    source_note_held(source, fetch->fetcher->store->index, &fetch->blob->digest, fetch->blob->size,
-                     false);
-    blob_set_held_by(fetch->blob, source->key);
-}
-
-static enum err on_head(struct call *call, int status)
-{
-    struct fetch *fetch = call_owner(call);
-    char media_type[RECORD_MEDIA_TYPE_SIZE];
-    uint64_t size;
-
-    enum err err = source_read_head(call, status, fetch->asked, &fetch->at, &size);
-    if (err == OK && size == BLOB_SIZE_UNKNOWN)
-        size = fetch->sources[0].size; /* chunked; but the manifest said it */
-    if (err == OK && size != BLOB_SIZE_UNKNOWN)
-        err = take_size(fetch, size);
-    if (err == OK && fetch->blob->fd < 0)
-        err = partial_create(fetch->fetcher->store, fetch->blob);
-    if (err != OK)
-        return err;
-    fetch->answered = true;
-    if (fetch->sources[0].is_manifest && fetch->received == 0 &&
-        http_media_type(call_field(call, "Content-Type"), media_type, sizeof(media_type)))
-        blob_set_media_type(fetch->blob, media_type);
-    note_held(fetch);
-    return OK;
-}
-
-/* What was reserved of the budget is used now. */
-static void take_reserved(struct fetch *fetch, uint64_t bytes)
-{
-    uint64_t reserved = bytes < fetch->reserved ? bytes : fetch->reserved;
-
-    fetch->fetcher->store->used += bytes;
-    evict_unreserve(fetch->fetcher->store, reserved);
-    fetch->reserved -= reserved;
-}
-
-/* Writes and publishes what is not there yet of [at, at + length): never a byte twice. */
-static enum err store_bytes(struct fetch *fetch, const char *data, size_t length)
-{
-    struct extent body = {fetch->at, fetch->at + length}, rest = body, gap;
-
-    while (extents_first_gap(present_of(fetch), rest, &gap)) {
-        uint64_t part = gap.end - gap.start;
-        enum err err =
-            disk_write(fetch->blob->fd, data + (gap.start - body.start), part, gap.start);
-        if (err != OK)
-            return err;
-        blob_publish(fetch->blob, gap);
-        fetch->received += part;
-        take_reserved(fetch, part);
-        rest.start = gap.end;
-    }
-    fetch->at = body.end;
-    return OK;
-}
-
-static enum err on_body(struct call *call, const void *data, size_t length)
-{
-    struct fetch *fetch = call_owner(call);
-    const struct config *config = fetch->fetcher->store->config;
-    uint64_t limit = fetch->blob->size;
-
-    if (limit == BLOB_SIZE_UNKNOWN)
-        limit = fetch->sources[0].is_manifest ? config->max_manifest : config->cache_size;
-    if (fetch->at > limit || length > limit - fetch->at)
-        return fetch->blob->size == BLOB_SIZE_UNKNOWN ? ERR_UPSTREAM_TOO_LARGE
-                                                      : ERR_UPSTREAM_NONSENSE;
-    enum err err = store_bytes(fetch, data, length);
-    if (err != OK)
-        return err;
-    hash_on(fetch);
-    if (fetch->received - fetch->checkpoint >= config->checkpoint)
-        record_extents(fetch);
-    return OK;
 }
 
 /* ---- PAUSE: after a try that failed ---- */
@@ -411,7 +288,8 @@ static void on_pause_over(uv_timer_t *timer)
 
     stats_add(STAT_FILLS_RESUMED, AT_ALL, 1);
     fetch->resumed++;
-    step_call(fetch);
+    set_state(fetch, FETCH_CALL);
+    ask_on(fetch);
 }
 
 /* Turns to the next source, if there is one: this one's failure is not the others'. */
@@ -423,89 +301,141 @@ static bool next_source(struct fetch *fetch)
     memmove(&fetch->sources[0], &fetch->sources[1],
             fetch->source_count * sizeof(fetch->sources[0]));
     fetch->retry = (struct retry){0};
+    segments_turn(&fetch->segments);
     blob_wake(fetch->blob); /* whoever came by the refused one learns it now */
     return true;
 }
 
-/* A try has failed. */
-static void recover(struct fetch *fetch, enum err err, uint64_t retry_after_s)
+/* A segment has failed. */
+static void recover(struct fetch *fetch, const struct segment_end *end)
 {
     struct store *store = fetch->fetcher->store;
     const struct config *config = store->config;
     struct source *source = &fetch->sources[0];
+    bool fresh = fetch->intake.received == 0;
 
-    retry_note(&fetch->retry, fetch->received > fetch->received_before_try);
-    if (err == ERR_UPSTREAM_TIMEOUT && !fetch->answered)
-        upstream_rest(source->upstream, err, config->upstream_rest);
-    if (err == ERR_UPSTREAM_NONSENSE && fetch->asked > 0 && !fetch->whole_only) {
-        fetch->whole_only = true;
-        step_call(fetch);
-    } else if (retry_is_due(&fetch->retry, config, err, fetch->received == 0, retry_after_s)) {
+    retry_note(&fetch->retry, end->progressed);
+    if (end->err == ERR_UPSTREAM_TIMEOUT && !end->answered)
+        upstream_rest(source->upstream, end->err, config->upstream_rest);
+    if (end->err == ERR_UPSTREAM_NONSENSE && end->parted && !fetch->segments.whole_only) {
+        segments_ask_whole(&fetch->segments);
+        ask_on(fetch);
+    } else if (retry_is_due(&fetch->retry, config, end->err, fresh, end->retry_after_s)) {
+        if (fetch->state == FETCH_PAUSE) /* for another segment: that will do for both */
+            return;
         set_state(fetch, FETCH_PAUSE);
         uv_timer_start(&fetch->timer, on_pause_over,
-                       retry_pause_ms(&fetch->retry, config, retry_after_s), 0);
+                       retry_pause_ms(&fetch->retry, config, end->retry_after_s), 0);
     } else {
-        if (err == ERR_UPSTREAM_LIMITED)
-            upstream_rest(source->upstream, err, retry_after_s * 1000);
-        if (source_is_refusal(err)) /* remembered, so that its clients are told */
-            absence_note(&store->absences, source->key, err, config->negative_ttl);
-        if (!is_ours(err) && next_source(fetch))
-            step_call(fetch);
+        if (end->err == ERR_UPSTREAM_LIMITED)
+            upstream_rest(source->upstream, end->err, end->retry_after_s * 1000);
+        if (source_is_refusal(end->err)) /* remembered, so that its clients are told */
+            absence_note(&store->absences, source->key, end->err, config->negative_ttl);
+        if (!is_ours(end->err) && next_source(fetch))
+            ask_on(fetch);
         else
-            fail(fetch, err);
+            fail(fetch, end->err);
     }
 }
 
-static void on_end(struct call *call, enum err err)
-{
-    struct fetch *fetch = call_owner(call);
-    uint64_t retry_after = call_retry_after(call);
+/* ---- CALL: segments run ---- */
 
-    fetch->call = NULL;
-    if (err == OK && fetch->blob->size == BLOB_SIZE_UNKNOWN)
-        err = take_size(fetch, fetch->at);
-    if (err == OK && !is_whole(fetch))
-        err = fetch->received > fetch->received_before_try ? OK : ERR_UPSTREAM_BROKEN;
-    else if (err == OK) {
-        begin_hash(fetch);
+static struct fetch *fetch_of(struct segments *segments)
+{
+    return container_of(segments, struct fetch, segments);
+}
+
+static void on_answer(struct segments *segments)
+{
+    struct fetch *fetch = fetch_of(segments);
+
+    if (fetch->state == FETCH_CALL && segments_ask(segments) != OK)
+        return; /* one runs: what has no room now is asked for at its end */
+}
+
+static void on_bytes(struct segments *segments)
+{
+    struct fetch *fetch = fetch_of(segments);
+
+    hash_on(fetch);
+    intake_record_if_due(&fetch->intake);
+}
+
+static void on_segment_end(struct segments *segments, const struct segment_end *end)
+{
+    struct fetch *fetch = fetch_of(segments);
+
+    if (end->err != OK && !end->is_stale) {
+        recover(fetch, end);
         return;
     }
-    if (err == OK)
-        step_call(fetch); /* the gap it was asked for is filled; there are more */
-    else
-        recover(fetch, source_err(&fetch->sources[0], err), retry_after);
+    if (end->err == OK)
+        fetch->retry = (struct retry){0};
+    ask_on(fetch); /* what it was asked for is here; there may be more */
 }
 
-/* ---- asking ---- */
-
-/* The first run of bytes that is missing; to the end of the blob, and of time, as far as we know.
- */
-static struct extent first_gap(const struct fetch *fetch)
+/* Whether all is here. */
+static bool is_whole(const struct fetch *fetch)
 {
-    struct extent all = {0, UINT64_MAX}, gap = all;
-
-    CHECK(extents_first_gap(present_of(fetch), all, &gap));
-    return gap;
+    return fetch->blob->size != BLOB_SIZE_UNKNOWN &&
+           intake_missing(&fetch->intake, (struct extent){0, UINT64_MAX}) == 0;
 }
 
-static void step_call(struct fetch *fetch)
+/* IDLE is over: nobody wanted more. */
+static void on_linger_over(uv_timer_t *timer)
 {
-    static const struct call_events events = {on_head, on_body, on_end};
-    struct extent gap;
+    struct fetch *fetch = container_of(timer, struct fetch, timer);
+    LOOP_CALLBACK(&fetch->fetcher->loop);
 
+    if (fetch->hashing.running) {
+        uv_timer_start(&fetch->timer, on_linger_over, LINGER_MS, 0);
+        return;
+    }
+    if (!blob_unfill(fetch->blob)) { /* somebody does; his message is on its way */
+        fetch_go_on(fetch);
+        return;
+    }
+    if (fetch->intake.received > fetch->intake.recorded)
+        intake_record(&fetch->intake);
+    set_state(fetch, FETCH_ENDING);
+    dispose(fetch);
+}
+
+/* Whether the blob as a whole was asked for, and could never be kept. */
+static bool is_too_large(const struct fetch *fetch)
+{
+    struct blob_view view = blob_look(fetch->blob, 0, NULL);
+    uint64_t size = view.size != BLOB_SIZE_UNKNOWN ? view.size : fetch->sources[0].size;
+
+    return size != BLOB_SIZE_UNKNOWN && view.whole &&
+           evict_reserve(fetch->fetcher->store, size, 0) != OK;
+}
+
+/* CALL: goes on with whatever there is to do. */
+static void ask_on(struct fetch *fetch)
+{
+    enum err err = OK;
+
+    if (fetch->state != FETCH_CALL && fetch->state != FETCH_PAUSE)
+        return;
     if (is_whole(fetch)) {
         begin_hash(fetch);
         return;
     }
-    gap = first_gap(fetch);
-    set_state(fetch, FETCH_CALL);
-    if (fetch->whole_only)
-        gap = (struct extent){0, UINT64_MAX};
-    fetch->asked = fetch->at = gap.start;
-    fetch->received_before_try = fetch->received;
-    fetch->answered = false;
-    fetch->call = source_call(&fetch->sources[0], &fetch->fetcher->calls, &fetch->blob->digest, gap,
-                              &events, fetch);
+    if (fetch->state == FETCH_PAUSE)
+        return;
+    if (fetch->segments.count == 0 && is_too_large(fetch))
+        err = ERR_OVER_BUDGET;
+    else
+        err = segments_ask(&fetch->segments);
+    if (err != OK && fetch->segments.count == 0) {
+        fail(fetch, err);
+    } else if (fetch->segments.count == 0) {
+        set_state(fetch, FETCH_IDLE);
+        note_end(fetch, OK);
+        fetch->fetcher->running--;
+        uv_timer_start(&fetch->timer, on_linger_over, LINGER_MS, 0);
+    }
 }
 
 /* ---- starting, and stopping ---- */
@@ -513,46 +443,52 @@ static void step_call(struct fetch *fetch)
 /* The bytes were at hand. */
 static void take_given(struct fetch *fetch)
 {
-    enum err err = take_size(fetch, fetch->given.length);
+    struct intake *intake = &fetch->intake;
+    uint64_t length = fetch->given.length;
 
+    enum err err = intake_take_size(intake, &fetch->sources[0], length);
+    if (err == OK)
+        err = intake_reserve(intake, intake_missing(intake, (struct extent){0, length}),
+                             &fetch->reserved);
     if (err == OK && fetch->blob->fd < 0)
         err = partial_create(fetch->fetcher->store, fetch->blob);
     if (err == OK)
-        err = store_bytes(fetch, fetch->given.data, fetch->given.length);
+        err = intake_store(intake, 0, fetch->given.data, length, &fetch->reserved);
     if (err != OK) {
         fail(fetch, err);
         return;
     }
-    note_held(fetch);
+    intake_note_held(intake, &fetch->sources[0]);
     begin_hash(fetch);
 }
 
 void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source *source,
                  struct buf *given, const char *media_type)
 {
+    static const struct segments_events events = {on_answer, on_bytes, on_segment_end};
     struct fetch *fetch = check_calloc(1, sizeof(*fetch));
 
     loop_check_thread(&fetcher->loop);
     fetch->fetcher = fetcher;
     fetch->blob = blob_ref(blob);
     fetch->blob->fetch = fetch;
+    fetch->intake = (struct intake){.store = fetcher->store, .blob = blob};
     fetch->sources[0] = *source;
     fetch->source_count = 1;
     fetch->given = *given;
     *given = (struct buf){0};
-    fetch->started_us = clock_monotonic_us();
+    segments_init(&fetch->segments, &fetch->intake, &fetcher->calls, &fetch->sources[0], &events);
     CHECK(uv_timer_init(&fetcher->loop.uv, &fetch->timer) == 0);
     hashing_init(&fetch->hashing, blob->digest.algorithm, on_hash_progress);
     list_append(&fetcher->fetches, &fetch->node);
-    stats_add(STAT_FILLS_RUNNING, AT_ALL, 1);
+    note_begin(fetch);
     blob_fill(blob);
     if (media_type[0] != '\0')
         blob_set_media_type(blob, media_type);
-    fetcher->running++;
     if (fetch->given.length > 0)
         take_given(fetch);
     else
-        step_call(fetch);
+        ask_on(fetch);
 }
 
 void fetch_add_source(struct fetch *fetch, const struct source *source)
@@ -564,9 +500,24 @@ void fetch_add_source(struct fetch *fetch, const struct source *source)
         fetch->sources[fetch->source_count++] = *source;
 }
 
+void fetch_go_on(struct fetch *fetch)
+{
+    if (fetch->state == FETCH_IDLE) {
+        uv_timer_stop(&fetch->timer);
+        set_state(fetch, FETCH_CALL);
+        note_begin(fetch);
+    }
+    ask_on(fetch);
+}
+
 void fetch_stop(struct fetch *fetch)
 {
-    /* CALL: the fetcher ends its call. LEARN, SETTLE and ENDING end by themselves, soon. */
+    /* CALL: the fetcher ends its calls. LEARN, SETTLE and ENDING end by themselves, soon. */
+    if (fetch->state == FETCH_IDLE) {
+        uv_timer_stop(&fetch->timer);
+        on_linger_over(&fetch->timer);
+        return;
+    }
     if (fetch->state != FETCH_PAUSE && fetch->state != FETCH_HASH)
         return;
     uv_timer_stop(&fetch->timer);

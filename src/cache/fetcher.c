@@ -181,6 +181,7 @@ static void on_want(struct mail *mail)
         fetch_start(fetcher, blob, &message->source, &message->given, message->media_type);
     } else if (view.state == BLOB_FILLING && blob->fetch != NULL) {
         fetch_add_source(blob->fetch, &message->source);
+        fetch_go_on(blob->fetch);
     }
     message_free(message);
 }

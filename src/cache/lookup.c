@@ -94,7 +94,6 @@ static void on_holding_end(struct call *call, enum err err)
         held = true;
         holding->answer.size = 0;
     }
-
     note_end(holding->fetcher, source->upstream, call, err);
     holding->answer.err = held ? OK : source_err(source, err);
     holding->answer.retry_after = call_retry_after(call);
@@ -121,7 +120,7 @@ static void on_holding_start(struct mail *mail)
         return;
     }
     if (!source->is_manifest) {
-        source_call(source, &holding->fetcher->calls, &holding->digest, (struct extent){0, 1},
+        source_call(source, &holding->fetcher->calls, &holding->digest, (struct extent){0, 1}, NULL,
                     &events, holding);
         return;
     }

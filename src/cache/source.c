@@ -18,7 +18,7 @@ void source_init(struct source *source, struct upstream *upstream, const char *r
 }
 
 struct call *source_call(const struct source *source, struct calls *calls,
-                         const struct digest *digest, struct extent range,
+                         const struct digest *digest, struct extent range, const char *target,
                          const struct call_events *events, void *owner)
 {
     char text[DIGEST_TEXT_SIZE], path[DIGEST_TEXT_SIZE + 16];
@@ -36,22 +36,25 @@ struct call *source_call(const struct source *source, struct calls *calls,
                           .wants_range = range.start > 0 || range.end != UINT64_MAX,
                           .range_start = range.start,
                           .range_end = range.end,
+                          .target = target,
                       },
                       events, owner);
 }
 
-enum err source_read_head(struct call *call, int status, uint64_t asked, uint64_t *ret_at,
-                          uint64_t *ret_size)
+enum err source_read_head(struct call *call, int status, struct extent asked,
+                          struct extent *ret_body, uint64_t *ret_size)
 {
-    struct extent range = {0, 0};
+    struct extent body = {0, UINT64_MAX};
     uint64_t size = BLOB_SIZE_UNKNOWN;
 
-    if (status == 200)
-        (void)view_to_uint64(call_field(call, "Content-Length"), &size); /* else it is chunked */
-    else if (!range_parse_content_range(call_field(call, "Content-Range"), &range, &size) ||
-             range.start != asked || size == UINT64_MAX)
+    if (status == 200) {
+        if (view_to_uint64(call_field(call, "Content-Length"), &size)) /* else it is chunked */
+            body.end = size;
+    } else if (!range_parse_content_range(call_field(call, "Content-Range"), &body, &size) ||
+               body.start != asked.start || body.end > asked.end || size == UINT64_MAX) {
         return ERR_UPSTREAM_NONSENSE;
-    *ret_at = range.start;
+    }
+    *ret_body = body;
     *ret_size = size;
     return OK;
 }

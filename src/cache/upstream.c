@@ -99,6 +99,38 @@ void upstream_rest(struct upstream *upstream, enum err reason, uint64_t for_ms)
     pthread_mutex_unlock(&upstream->mutex);
 }
 
+void upstream_note_rate(struct upstream *upstream, uint64_t bytes, uint64_t us)
+{
+    uint64_t rate = us == 0 ? 0 : (uint64_t)((double)bytes * 1e6 / (double)us);
+
+    pthread_mutex_lock(&upstream->mutex);
+    upstream->rate = upstream->rate == 0 ? rate : (3 * upstream->rate + rate) / 4;
+    pthread_mutex_unlock(&upstream->mutex);
+}
+
+uint64_t upstream_rate(struct upstream *upstream)
+{
+    pthread_mutex_lock(&upstream->mutex);
+    uint64_t rate = upstream->rate;
+    pthread_mutex_unlock(&upstream->mutex);
+    return rate;
+}
+
+void upstream_note_ranges(struct upstream *upstream)
+{
+    pthread_mutex_lock(&upstream->mutex);
+    upstream->takes_ranges = true;
+    pthread_mutex_unlock(&upstream->mutex);
+}
+
+bool upstream_takes_ranges(struct upstream *upstream)
+{
+    pthread_mutex_lock(&upstream->mutex);
+    bool takes = upstream->takes_ranges;
+    pthread_mutex_unlock(&upstream->mutex);
+    return takes;
+}
+
 void upstream_set_challenge(struct upstream *upstream, const struct challenge *challenge)
 {
     pthread_mutex_lock(&upstream->mutex);

@@ -1,6 +1,7 @@
 #include "serve/exchange.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -145,6 +146,8 @@ void exchange_release(struct exchange *exchange)
     buf_release(&exchange->head);
     buf_release(&exchange->body);
     buf_release(&exchange->error_fields);
+    if (exchange->pieces != exchange->few)
+        free(exchange->pieces);
 }
 
 /* ---- heads and bodies ---- */
@@ -177,34 +180,33 @@ void exchange_field(struct exchange *exchange, const char *name, const char *for
     buf_append_text(&exchange->head, "\r\n");
 }
 
-static void start(struct exchange *exchange, bool with_body)
+struct piece *exchange_pieces(struct exchange *exchange, size_t count)
 {
-    size_t count = 1;
+    CHECK(exchange->pieces == NULL);
+    exchange->pieces = exchange->few;
+    if (count + 1 > sizeof(exchange->few) / sizeof(exchange->few[0]))
+        exchange->pieces = check_calloc(count + 1, sizeof(*exchange->pieces));
+    return exchange->pieces + 1;
+}
 
+void exchange_send_pieces(struct exchange *exchange, size_t count)
+{
     buf_append_text(&exchange->head, "\r\n");
     exchange->pieces[0] = (struct piece){.bytes = view_of_buf(&exchange->head)};
-    if (with_body && exchange->method != HTTP_METHOD_HEAD)
-        count = 2;
-    reply_start(&exchange->reply, exchange->conn, exchange->pieces, count, on_reply_end);
+    if (exchange->method == HTTP_METHOD_HEAD)
+        count = 0;
+    reply_start(&exchange->reply, exchange->conn, exchange->pieces, count + 1, on_reply_end);
 }
 
 void exchange_send_view(struct exchange *exchange, struct view body)
 {
-    exchange->pieces[1] = (struct piece){.bytes = body};
-    start(exchange, true);
+    exchange_pieces(exchange, 1)[0] = (struct piece){.bytes = body};
+    exchange_send_pieces(exchange, 1);
 }
 
 void exchange_send(struct exchange *exchange)
 {
     exchange_send_view(exchange, view_of_buf(&exchange->body));
-}
-
-void exchange_send_blob(struct exchange *exchange, struct blob *blob, uint64_t start_offset,
-                        uint64_t end_offset, bool verified_end)
-{
-    exchange->pieces[1] = (struct piece){
-        .blob = blob, .start = start_offset, .end = end_offset, .verified_end = verified_end};
-    start(exchange, true);
 }
 
 /* distribution-spec, "Error Codes": {"errors": [{"code", "message", "detail"}]}. */

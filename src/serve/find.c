@@ -3,6 +3,7 @@
  */
 #include "serve/find.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/stats.h"
@@ -104,32 +105,64 @@ static void serve_manifest(struct request *request)
 
 /* ---- finding ---- */
 
-/* Where in the blob we wait: a manifest is verified before its first byte is sent (M3). */
-static uint64_t offset_of(const struct request *request, uint64_t size)
+/* Nothing of it is sent before all of it is verified (M3). */
+static bool is_held_whole(const struct request *request, uint64_t size)
 {
-    struct extent extent;
+    return request->route.kind == ROUTE_MANIFEST || (size != BLOB_SIZE_UNKNOWN && size <= SMALL_BLOB);
+}
 
-    if (request->route.kind == ROUTE_MANIFEST)
-        return BLOB_OFFSET_END;
-    if (size != BLOB_SIZE_UNKNOWN && size <= SMALL_BLOB)
-        return BLOB_OFFSET_END;
-    if (!request->has_range)
-        return 0;
-    if (request->range.shape != RANGE_SUFFIX)
-        return request->range.first;
-    if (size != BLOB_SIZE_UNKNOWN && range_resolve(&request->range, size, &extent))
-        return extent.start;
-    return 0;
+/* Where in the blob we wait; and how far it will be read from there. */
+static uint64_t offset_of(struct request *request, uint64_t size)
+{
+    struct extent first = selection_first(&request->selection, size);
+
+    request->waiter.until = first.end;
+    return is_held_whole(request, size) ? BLOB_OFFSET_END : first.start;
+}
+
+/* Says what is wanted of the blob, until the request is over: closed ranges, or for good the rest. */
+static void demand(struct request *request)
+{
+    uint64_t offset;
+    size_t count;
+
+    if (is_held_whole(request, request->size)) {
+        blob_demand_rest(request->blob, 0);
+    } else if (selection_is_rest(&request->selection, request->size, &offset)) {
+        blob_demand_rest(request->blob, offset);
+    } else {
+        free(request->wanted);
+        request->wanted = selection_extents(&request->selection, request->size, &count);
+        request->demand = (struct demand){.ranges = request->wanted, .count = count};
+        blob_demand(request->blob, &request->demand);
+    }
+}
+
+/* Whether all that was asked for is here, of a blob that is not verified and perhaps never will be:
+ * then nobody needs to be asked for anything. */
+static bool is_all_here(const struct request *request)
+{
+    uint64_t offset;
+
+    if (request->size == BLOB_SIZE_UNKNOWN || is_held_whole(request, request->size) ||
+        selection_is_rest(&request->selection, request->size, &offset))
+        return false;
+    size_t count;
+    struct extent *extents = selection_extents(&request->selection, request->size, &count);
+    bool here = blob_has(request->blob, extents, count);
+    free(extents);
+    return here;
 }
 
 static void join(struct request *request)
 {
     const struct services *services = request->services;
 
-    request->wanted = true;
+    request->wanted_fill = true;
     request->exchange.outcome = STATS_COLLAPSED;
     request->source.size = request->size;
     stats_add(STAT_READERS_COALESCED, AT_ALL, 1);
+    demand(request);
     fetcher_want(services->fetchers, request->blob, &request->source);
 }
 
@@ -150,9 +183,10 @@ static void want(struct request *request)
         join(request);
         return;
     }
-    request->wanted = true;
+    request->wanted_fill = true;
     request->exchange.outcome = STATS_MISS;
     request->source.size = request->size;
+    demand(request);
     fetcher_want(services->fetchers, request->blob, &request->source);
 }
 
@@ -164,25 +198,49 @@ static bool wait_for_end(struct request *request)
     return view.state != BLOB_COMPLETE && view.state != BLOB_FAILED;
 }
 
+/* Nobody fills it. */
+static void find_partial(struct request *request, const struct blob_view *view)
+{
+    if (request->size == BLOB_SIZE_UNKNOWN)
+        request->size = view->size;
+    if (is_all_here(request)) {
+        if (request->exchange.outcome == STATS_NONE)
+            request->exchange.outcome = STATS_HIT;
+        if (request->known)
+            request_answer_blob(request, request->size);
+        else
+            confirm(request);
+        return;
+    }
+    if (view->readable > 0) /* an answer begins when it is clear that it can be brought to an end */
+        (void)blob_look(request->blob, BLOB_OFFSET_END, &request->waiter);
+    if (!request->wanted_fill)
+        want(request);
+}
+
 /* A fill runs. It may be somebody else's, from a repository that says nothing about ours. */
 static void find_filling(struct request *request, const struct blob_view *view)
 {
-    static const unsigned char nobody[FLIGHT_KEY_SIZE];
-    bool answered = memcmp(view->held_by, nobody, sizeof(nobody)) != 0;
-
-    if (memcmp(view->held_by, request->source.key, sizeof(view->held_by)) == 0)
+    if (view->answered && memcmp(view->held_by, request->source.key, sizeof(view->held_by)) == 0)
         request->known = true;
-    if (!request->known && answered) {
+    if (!request->known && view->answered) {
         confirm(request);
         return;
     }
-    if (!request->wanted)
+    if (request->known && is_all_here(request)) {
+        if (request->exchange.outcome == STATS_NONE)
+            request->exchange.outcome = STATS_HIT;
+        request_answer_blob(request, request->size);
+        return;
+    }
+    if (!request->wanted_fill)
         join(request);
     if (request->size == BLOB_SIZE_UNKNOWN && view->size != BLOB_SIZE_UNKNOWN) {
         request->size = view->size; /* told by the answer: look again with it */
         blob_unpark(request->blob, &request->waiter);
         find(request);
-    } else if (view->readable > 0 && view->size != BLOB_SIZE_UNKNOWN) {
+    } else if (view->readable > 0 && view->size != BLOB_SIZE_UNKNOWN && request->known &&
+               view->answered) {
         request_answer_blob(request, view->size);
     } else if (view->readable > 0 && !wait_for_end(request)) { /* there was no length to tell */
         find(request);
@@ -199,9 +257,9 @@ static void find_failed(struct request *request, const struct blob_view *view)
 
     if (mine == OK && others && request->renewals++ < RENEWALS_MAX) {
         /* Another repository's failure says nothing of ours, which came too late to be asked. */
-        blob_unref(request->blob);
+        request_drop_blob(request);
         request->blob = fetcher_blob(request->services->fetchers, &request->route.digest);
-        request->wanted = false;
+        request->wanted_fill = false;
         find(request);
         return;
     }
@@ -226,7 +284,7 @@ static void find_complete(struct request *request, const struct blob_view *view)
     if (request->exchange.outcome == STATS_NONE)
         request->exchange.outcome = request->stale ? STATS_STALE : STATS_HIT;
     request->size = view->size;
-    bool ours = request->wanted &&
+    bool ours = request->wanted_fill &&
                 memcmp(request->blob->held_by, request->source.key, FLIGHT_KEY_SIZE) == 0;
     request->known |= ours;
     if (!request->known) {
@@ -247,23 +305,27 @@ static void find_complete(struct request *request, const struct blob_view *view)
 /* Looks at the blob, and does what its state asks for. */
 static void find(struct request *request)
 {
+    const struct selection *selection = &request->selection;
+
     if (request->known && request->size != BLOB_SIZE_UNKNOWN &&
-        request_is_unsatisfiable(request, request->size)) {
+        selection_is_outside(selection, request->size)) {
         request_fail(request, ERR_RANGE_UNSATISFIABLE);
         return;
     }
     struct blob_view view =
         blob_look(request->blob, offset_of(request, request->size), &request->waiter);
+    if (request->size == BLOB_SIZE_UNKNOWN && view.size == BLOB_SIZE_UNKNOWN && !request->checked &&
+        view.state != BLOB_OPENING && view.state != BLOB_FAILED &&
+        selection_needs_size(selection)) {
+        confirm(request); /* its upstream knows */
+        return;
+    }
     switch (view.state) {
     case BLOB_OPENING:
         break;
     case BLOB_PARTIAL:
     case BLOB_WANTED:
-        if (view.readable >
-            0) /* an answer begins when it is clear that it can be brought to an end */
-            (void)blob_look(request->blob, BLOB_OFFSET_END, &request->waiter);
-        if (!request->wanted)
-            want(request);
+        find_partial(request, &view);
         break;
     case BLOB_FILLING:
         find_filling(request, &view);

@@ -145,25 +145,6 @@ static void route(struct request *request)
     }
 }
 
-/* Range (RFC 9110 14.2): of GET only; what is invalid is ignored. */
-static enum err take_range(struct request *request, const struct http_request *http)
-{
-    size_t count;
-
-    if (http->method != HTTP_METHOD_GET)
-        return OK;
-    switch (range_parse(http_field(http, VIEW("Range")), &request->range, 1, &count)) {
-    case RANGE_NONE:
-        return OK;
-    case RANGE_SOME:
-        request->has_range = true;
-        return OK;
-    case RANGE_TOO_MANY:
-        break;
-    }
-    return ERR_TOO_MANY_RANGES; /* B7 */
-}
-
 static void on_request(struct conn *conn, const struct http_request *http)
 {
     struct session *session = container_of(conn, struct session, conn);
@@ -177,8 +158,8 @@ static void on_request(struct conn *conn, const struct http_request *http)
         err = ERR_METHOD_UNSUPPORTED;
         conn_set_last(conn);
     }
-    if (err == OK)
-        err = take_range(request, http);
+    if (err == OK && http->method == HTTP_METHOD_GET) /* RFC 9110 14.2: Range is for GET */
+        err = selection_read(&request->selection, http_field(http, VIEW("Range")));
     if (err != OK) {
         request_fail(request, err);
         return;

@@ -134,6 +134,7 @@ static ssize_t send_bytes(struct reply *reply)
 static uint64_t sendable(struct reply *reply, const struct piece *piece, uint64_t offset,
                          int *ret_fd)
 {
+    reply->waiter.until = piece->end;
     struct blob_view view = blob_look(piece->blob, offset, &reply->waiter);
     uint64_t end_offset = offset + view.readable < piece->end ? offset + view.readable : piece->end;
 
@@ -142,7 +143,7 @@ static uint64_t sendable(struct reply *reply, const struct piece *piece, uint64_
         end(reply, REPLY_CUT, view.err);
         return 0;
     }
-    if (view.readable > 0 && piece->verified_end && view.state != BLOB_COMPLETE) {
+    if (view.readable > 0 && piece->verified_end && view.whole && view.state != BLOB_COMPLETE) {
         uint64_t hold = view.size > HOLD_BACK ? view.size - HOLD_BACK : 0;
         end_offset = end_offset < hold ? end_offset : hold;
         if (end_offset <= offset) {

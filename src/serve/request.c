@@ -1,6 +1,8 @@
 #include "serve/request.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "base/check.h"
 #include "base/stats.h"
@@ -22,11 +24,21 @@ static void on_done(struct exchange *exchange)
     struct request *request = container_of(exchange, struct request, exchange);
 
     stop_waiting(request);
-    if (request->blob != NULL)
-        blob_unref(request->blob);
+    request_drop_blob(request);
     *request->place = NULL;
     exchange_release(exchange);
+    selection_release(&request->selection);
+    free(request->wanted);
     free(request);
+}
+
+void request_drop_blob(struct request *request)
+{
+    if (request->blob == NULL)
+        return;
+    blob_unpark(request->blob, &request->waiter);
+    blob_withdraw(request->blob, &request->demand);
+    request->blob = blob_unref(request->blob);
 }
 
 void request_fail(struct request *request, enum err err)
@@ -99,34 +111,85 @@ void request_answer_head(struct request *request)
     exchange_send(&request->exchange);
 }
 
-bool request_is_unsatisfiable(const struct request *request, uint64_t size)
+/* B6: a part for each range, in their order, never merged; exact Content-Length. */
+static void answer_parts(struct request *request, uint64_t size, const struct extent *extents,
+                         size_t count)
 {
-    struct extent extent;
+    struct exchange *exchange = &request->exchange;
+    struct buf *heads = &exchange->body;
+    uint64_t length = 0, at = 0, random[2] = {0};
+    char boundary[40], type[80];
 
-    return request->has_range && !range_resolve(&request->range, size, &extent);
+    if (getrandom(random, sizeof(random), GRND_NONBLOCK) < 0)
+        random[0] = exchange->began_us;
+    (void)snprintf(boundary, sizeof(boundary), "%016llx%016llx", (unsigned long long)random[0],
+                   (unsigned long long)random[1]);
+    (void)snprintf(type, sizeof(type), "multipart/byteranges; boundary=%s", boundary);
+    struct piece *pieces = exchange_pieces(exchange, 2 * count + 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t before = heads->length;
+        buf_printf(heads, "%s--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
+                   i == 0 ? "" : "\r\n", boundary, media_type_of(request),
+                   (unsigned long long)extents[i].start, (unsigned long long)(extents[i].end - 1),
+                   (unsigned long long)size);
+        pieces[2 * i].bytes.length = heads->length - before;
+        pieces[2 * i + 1] = (struct piece){
+            .blob = request->blob, .start = extents[i].start, .end = extents[i].end};
+        length += extents[i].end - extents[i].start;
+    }
+    size_t before = heads->length;
+    buf_printf(heads, "\r\n--%s--\r\n", boundary);
+    pieces[2 * count].bytes.length = heads->length - before;
+    for (size_t i = 0; i <= count; i++) { /* where the heads lie is known only now */
+        pieces[2 * i].bytes.data = heads->data + at;
+        at += pieces[2 * i].bytes.length;
+    }
+    head_of(request, 206, length + heads->length, type);
+    exchange_send_pieces(exchange, 2 * count + 1);
+}
+
+static void answer_part(struct request *request, uint64_t size, struct extent extent)
+{
+    struct exchange *exchange = &request->exchange;
+    uint64_t offset;
+
+    head_of(request, request->selection.count > 0 ? 206 : 200, extent.end - extent.start,
+            media_type_of(request));
+    if (request->selection.count > 0) /* B3: one numeric Content-Range, and a Content-Type */
+        exchange_field(exchange, "Content-Range", "bytes %llu-%llu/%llu",
+                       (unsigned long long)extent.start, (unsigned long long)(extent.end - 1),
+                       (unsigned long long)size);
+    /* B9: with what it had before, the client then has the whole of the blob. */
+    exchange_pieces(exchange, 1)[0] =
+        (struct piece){.blob = request->blob,
+                       .start = extent.start,
+                       .end = extent.end,
+                       .verified_end = selection_is_rest(&request->selection, size, &offset)};
+    exchange_send_pieces(exchange, 1);
 }
 
 void request_answer_blob(struct request *request, uint64_t size)
 {
-    struct exchange *exchange = &request->exchange;
-    struct extent extent = {0, size};
-    int status = 200;
+    const struct selection *selection = &request->selection;
+    struct extent *extents;
+    size_t count;
 
-    if (request->has_range && !range_resolve(&request->range, size, &extent)) {
+    if (selection_is_outside(selection, size)) {
         request->size = size;
         request_fail(request, ERR_RANGE_UNSATISFIABLE);
         return;
     }
-    if (request->has_range)
-        status = 206;
+    if (selection_is_excessive(selection, size)) {
+        request_fail(request, ERR_TOO_MANY_RANGES);
+        return;
+    }
     touch(request);
-    head_of(request, status, extent.end - extent.start, media_type_of(request));
-    if (status == 206) /* B3: one numeric Content-Range, and a Content-Type */
-        exchange_field(exchange, "Content-Range", "bytes %llu-%llu/%llu",
-                       (unsigned long long)extent.start, (unsigned long long)(extent.end - 1),
-                       (unsigned long long)size);
-    /* B9: a client that gets the last byte has, with what it had before, the whole of the blob. */
-    exchange_send_blob(exchange, request->blob, extent.start, extent.end, extent.end == size);
+    extents = selection_extents(selection, size, &count);
+    if (selection->count > 1)
+        answer_parts(request, size, extents, count);
+    else
+        answer_part(request, size, extents[0]);
+    free(extents); /* the request may be gone */
 }
 
 struct request *request_new(const struct services *services, struct request **place,

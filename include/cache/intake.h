@@ -1,0 +1,53 @@
+#ifndef CACHE_INTAKE_H
+#define CACHE_INTAKE_H
+
+/*
+ * Bytes on their way into a blob: how long it is, room for them in the budget, writing them, each
+ * once, and recording what is there. Embedded in the fetch. Thread: the blob's owner loop.
+ */
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/extents.h"
+#include "cache/blob.h"
+#include "cache/source.h"
+#include "cache/store.h"
+
+struct intake {
+    struct store *store; /* borrowed */
+    struct blob *blob;   /* borrowed */
+    uint64_t received;   /* new bytes written */
+    uint64_t recorded;   /* `received` when the extents were last recorded */
+};
+
+/* The only one who changes `present` is the owner loop, so it may look without the mutex. */
+const struct extents *intake_present(const struct intake *intake);
+
+/* How many bytes of `range` are missing; to the end of the blob when that is known. */
+uint64_t intake_missing(const struct intake *intake, struct extent range);
+
+/* Takes the blob's size, as `source` tells it in an answer. */
+enum err intake_take_size(struct intake *intake, const struct source *source,
+                          uint64_t size) MUST_CHECK;
+
+/* Counts `bytes` more in the budget, for a request for a part of the blob, or for all of it. */
+enum err intake_reserve(struct intake *intake, uint64_t bytes, uint64_t *reserved) MUST_CHECK;
+
+/* Gives back what was reserved and not used. */
+void intake_unreserve(struct intake *intake, uint64_t *reserved);
+
+/* Writes and publishes what is not there yet of [at, at + length), out of `*reserved`. */
+enum err intake_store(struct intake *intake, uint64_t at, const char *data, size_t length,
+                      uint64_t *reserved) MUST_CHECK;
+
+/* `source` has shown that it holds the blob. */
+void intake_note_held(struct intake *intake, const struct source *source);
+
+/* What a crash from here on will not lose. */
+void intake_record(struct intake *intake);
+
+/* The same if a crash could lose `checkpoint` bytes by now. */
+void intake_record_if_due(struct intake *intake);
+
+#endif

@@ -1,0 +1,102 @@
+#include "cache/intake.h"
+
+#include "cache/evict.h"
+#include "cache/partial.h"
+#include "io/disk.h"
+
+const struct extents *intake_present(const struct intake *intake)
+{
+    return &intake->blob->present;
+}
+
+uint64_t intake_missing(const struct intake *intake, struct extent range)
+{
+    uint64_t missing = 0;
+    struct extent gap;
+
+    if (intake->blob->size < range.end)
+        range.end = intake->blob->size;
+    while (range.start < range.end && extents_first_gap(intake_present(intake), range, &gap)) {
+        missing += gap.end - gap.start;
+        range.start = gap.end;
+    }
+    return missing;
+}
+
+enum err intake_take_size(struct intake *intake, const struct source *source, uint64_t size)
+{
+    struct blob *blob = intake->blob;
+    uint64_t expected = blob->size != BLOB_SIZE_UNKNOWN ? blob->size : source->size;
+
+    if (size > INT64_MAX)
+        return ERR_UPSTREAM_NONSENSE;
+    if (expected != BLOB_SIZE_UNKNOWN && expected != size)
+        return ERR_SIZE_MISMATCH;
+    if (source->is_manifest && size > intake->store->config->max_manifest)
+        return ERR_UPSTREAM_TOO_LARGE;
+    if (blob->size == BLOB_SIZE_UNKNOWN)
+        blob_set_size(blob, size);
+    return OK;
+}
+
+enum err intake_reserve(struct intake *intake, uint64_t bytes, uint64_t *reserved)
+{
+    uint64_t there = extents_total(intake_present(intake));
+
+    enum err err = evict_reserve(intake->store, there + bytes, bytes);
+    if (err == OK)
+        *reserved += bytes;
+    return err;
+}
+
+void intake_unreserve(struct intake *intake, uint64_t *reserved)
+{
+    evict_unreserve(intake->store, *reserved);
+    *reserved = 0;
+}
+
+/* What was reserved of the budget is used now. */
+static void use(struct intake *intake, uint64_t bytes, uint64_t *reserved)
+{
+    uint64_t part = bytes < *reserved ? bytes : *reserved;
+
+    intake->store->used += bytes;
+    evict_unreserve(intake->store, part);
+    *reserved -= part;
+}
+
+enum err intake_store(struct intake *intake, uint64_t at, const char *data, size_t length,
+                      uint64_t *reserved)
+{
+    struct extent rest = {at, at + length}, gap;
+
+    while (extents_first_gap(intake_present(intake), rest, &gap)) {
+        uint64_t part = gap.end - gap.start;
+        enum err err = disk_write(intake->blob->fd, data + (gap.start - at), part, gap.start);
+        if (err != OK)
+            return err;
+        blob_publish(intake->blob, gap);
+        intake->received += part;
+        use(intake, part, reserved);
+        rest.start = gap.end;
+    }
+    return OK;
+}
+
+void intake_note_held(struct intake *intake, const struct source *source)
+{
+    source_note_held(source, intake->store->index, &intake->blob->digest, intake->blob->size, false);
+    blob_set_held_by(intake->blob, source->key);
+}
+
+void intake_record(struct intake *intake)
+{
+    partial_record(intake->store, intake->blob);
+    intake->recorded = intake->received;
+}
+
+void intake_record_if_due(struct intake *intake)
+{
+    if (intake->received - intake->recorded >= intake->store->config->checkpoint)
+        intake_record(intake);
+}

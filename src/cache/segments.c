@@ -1,0 +1,392 @@
+#include "cache/segments.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cache/partial.h"
+#include "cache/plan.h"
+#include "wire/http.h"
+
+enum {
+    SEGMENT_MIN = 4 << 20,
+    SEGMENT_MAX = 32 << 20,
+    PARKED_EXTRA = 8, /* requests for parked readers beyond blob_connections */
+    NEIGHBOURS_MAX = 256,
+};
+
+struct segment {
+    struct list node; /* in segments->running */
+    struct segments *segments;
+    struct call *call;
+    struct extent asked;
+    uint64_t at;        /* where the next byte of the body belongs */
+    uint64_t end;       /* no byte from here on is taken; UINT64_MAX: nobody knows */
+    uint64_t announced; /* the end as the answer's head told it; `end` may be moved before it */
+    uint64_t reserved;  /* of the budget */
+    uint64_t received;
+    uint64_t started_us;
+    unsigned turn; /* segments->turns when it began */
+    bool answered; /* the head of a good answer has come */
+};
+
+static struct blob *blob_of(const struct segments *segments)
+{
+    return segments->intake->blob;
+}
+
+static const struct config *config_of(const struct segments *segments)
+{
+    return segments->intake->store->config;
+}
+
+/* The blob's, or what its manifest says as long as no answer has: but for an empty one, of which no
+ * byte could be asked for. */
+static uint64_t size_of(const struct segments *segments)
+{
+    uint64_t size = blob_of(segments)->size;
+
+    if (size == BLOB_SIZE_UNKNOWN && segments->source->size > 0)
+        size = segments->source->size;
+    return size;
+}
+
+/* ---- life ---- */
+
+void segments_init(struct segments *segments, struct intake *intake, struct calls *calls,
+                   const struct source *source, const struct segments_events *events)
+{
+    *segments = (struct segments){
+        .intake = intake, .calls = calls, .source = source, .events = events};
+    list_init(&segments->running);
+}
+
+static void segment_free(struct segment *segment)
+{
+    intake_unreserve(segment->segments->intake, &segment->reserved);
+    list_unlink(&segment->node);
+    segment->segments->count--;
+    free(segment);
+}
+
+void segments_cancel(struct segments *segments)
+{
+    while (!list_is_empty(&segments->running)) {
+        struct segment *segment = container_of(segments->running.next, struct segment, node);
+        call_cancel(segment->call);
+        segment_free(segment);
+    }
+}
+
+/* What is asked of the source from now on is asked there. */
+static void take_target(struct segments *segments, const char *target)
+{
+    if (target != NULL && segments->target != NULL && strcmp(target, segments->target) == 0)
+        return;
+    free(segments->target);
+    segments->target = target == NULL ? NULL : check_strdup(target);
+}
+
+void segments_release(struct segments *segments)
+{
+    segments_cancel(segments);
+    take_target(segments, NULL);
+}
+
+void segments_ask_whole(struct segments *segments)
+{
+    segments->whole_only = true;
+}
+
+void segments_turn(struct segments *segments)
+{
+    segments->turns++;
+    segments->whole_only = false;
+    take_target(segments, NULL);
+}
+
+/* ---- an answer comes ---- */
+
+/* A good head: what it says of the blob, and of the body that follows. */
+static enum err take_head(struct segment *segment, int status, struct extent body, uint64_t size)
+{
+    struct segments *segments = segment->segments;
+    struct intake *intake = segments->intake;
+    enum err err = OK;
+
+    if (size == BLOB_SIZE_UNKNOWN)
+        size = segments->source->size; /* chunked; but the manifest said it */
+    if (size != BLOB_SIZE_UNKNOWN)
+        err = intake_take_size(intake, segments->source, size);
+    if (err != OK)
+        return err;
+    if (status == 200 && (segment->asked.start > 0 || segment->asked.end < size)) {
+        segments->whole_only = true;
+        segment->asked = (struct extent){0, UINT64_MAX};
+        segment->end = UINT64_MAX;
+    }
+    segment->at = body.start;
+    segment->announced = size < body.end ? size : body.end;
+    if (segment->announced < segment->end)
+        segment->end = segment->announced;
+    if (segment->reserved == 0 && size != BLOB_SIZE_UNKNOWN && segment->at < segment->end)
+        err = intake_reserve(
+            intake, intake_missing(intake, (struct extent){segment->at, segment->end}),
+            &segment->reserved);
+    if (err == OK && intake->blob->fd < 0)
+        err = partial_create(intake->store, intake->blob);
+    return err;
+}
+
+static enum err on_head(struct call *call, int status)
+{
+    struct segment *segment = call_owner(call);
+    struct segments *segments = segment->segments;
+    const struct source *source = segments->source;
+    char media_type[RECORD_MEDIA_TYPE_SIZE];
+    struct extent body;
+    uint64_t size;
+
+    enum err err = source_read_head(call, status, segment->asked, &body, &size);
+    if (err == OK)
+        err = take_head(segment, status, body, size);
+    if (err != OK)
+        return err;
+    segment->answered = true;
+    if (status == 206)
+        upstream_note_ranges(source->upstream);
+    take_target(segments, call_target(call));
+    if (source->is_manifest && segments->intake->received == 0 &&
+        http_media_type(call_field(call, "Content-Type"), media_type, sizeof(media_type)))
+        blob_set_media_type(blob_of(segments), media_type);
+    intake_note_held(segments->intake, source);
+    segments->events->on_answer(segments);
+    return OK;
+}
+
+/* How far it may go. */
+static uint64_t limit_of(const struct segment *segment)
+{
+    const struct segments *segments = segment->segments;
+    const struct config *config = config_of(segments);
+
+    if (segment->end != UINT64_MAX)
+        return segment->end;
+    return segments->source->is_manifest ? config->max_manifest : config->cache_size;
+}
+
+static enum err on_body(struct call *call, const void *data, size_t length)
+{
+    struct segment *segment = call_owner(call);
+    struct segments *segments = segment->segments;
+    struct intake *intake = segments->intake;
+    uint64_t room = limit_of(segment), received = intake->received;
+    bool is_cut = segment->end < segment->announced; /* another segment brings the rest */
+
+    room = segment->at < room ? room - segment->at : 0;
+    if (length > room && !is_cut)
+        return segment->end == UINT64_MAX ? ERR_UPSTREAM_TOO_LARGE : ERR_UPSTREAM_NONSENSE;
+    if (length > room)
+        length = (size_t)room;
+    enum err err = intake_store(intake, segment->at, data, length, &segment->reserved);
+    if (err != OK)
+        return err;
+    segment->at += length;
+    segment->received += intake->received - received;
+    segments->events->on_bytes(segments);
+    return is_cut && segment->at >= segment->end ? ERR_STOPPING : OK;
+}
+
+/* How the end of a call looks to the segment. */
+static enum err end_of(struct segment *segment, struct call *call, enum err err)
+{
+    struct segments *segments = segment->segments;
+    struct intake *intake = segments->intake;
+    bool is_sized = intake->blob->size != BLOB_SIZE_UNKNOWN;
+    uint64_t told = call_unsatisfied_size(call);
+
+    if (segment->answered && segment->at >= segment->end)
+        return OK; /* all came that was to come, perhaps because it was cut there */
+    if (err == OK && !is_sized && segment->asked.end == UINT64_MAX)
+        return intake_take_size(intake, segments->source, segment->at); /* that was all */
+    if (call_status(call) == 416 && !is_sized && told <= segment->asked.start) {
+        err = intake_take_size(intake, segments->source, told); /* there are no such bytes */
+        if (err == OK)
+            intake_note_held(intake, segments->source);
+        return err;
+    }
+    if (err == OK && segment->received == 0)
+        return ERR_UPSTREAM_BROKEN;
+    return source_err(segments->source, err);
+}
+
+static void on_end(struct call *call, enum err err)
+{
+    struct segment *segment = call_owner(call);
+    struct segments *segments = segment->segments;
+    struct segment_end end = {.err = end_of(segment, call, err),
+                              .retry_after_s = call_retry_after(call),
+                              .answered = segment->answered,
+                              .progressed = segment->received > 0,
+                              .parted = segment->asked.start > 0,
+                              .is_stale = segment->turn != segments->turns};
+
+    if (segment->received >= SEGMENT_MIN / 4)
+        upstream_note_rate(segments->source->upstream, segment->received,
+                           clock_monotonic_us() - segment->started_us);
+    if (end.err != OK)
+        take_target(segments, NULL);
+    segment_free(segment);
+    segments->events->on_end(segments, &end);
+}
+
+/* ---- asking ---- */
+
+static void start(struct segments *segments, struct extent range, uint64_t *reserved)
+{
+    static const struct call_events events = {on_head, on_body, on_end};
+    struct segment *segment = check_calloc(1, sizeof(*segment));
+
+    if (range.end == size_of(segments))
+        range.end = UINT64_MAX; /* to its end; and from its start that is a plain GET */
+    segment->segments = segments;
+    segment->asked = range;
+    segment->at = range.start;
+    segment->end = segment->announced = range.end;
+    segment->reserved = *reserved;
+    segment->started_us = clock_monotonic_us();
+    segment->turn = segments->turns;
+    list_append(&segments->running, &segment->node);
+    segments->count++;
+    segment->call = source_call(segments->source, segments->calls, &blob_of(segments)->digest,
+                                range, segments->target, &events, segment);
+}
+
+/* The bytes of a request. A large blob is brought in segments, so that whoever waits is served in
+ * his turn: each of about half a second, and shorter ones at the end, so that all end together. */
+static uint64_t request_size(const struct segments *segments)
+{
+    const struct config *config = config_of(segments);
+    uint64_t grid = config->range_grid, most = upstream_rate(segments->source->upstream) / 2;
+    uint64_t share = intake_missing(segments->intake, (struct extent){0, size_of(segments)});
+
+    if (config->blob_connections == 1)
+        return UINT64_MAX - UINT64_MAX % grid;
+    share /= config->blob_connections;
+    if (most > share)
+        most = share;
+    if (most > SEGMENT_MAX)
+        most = SEGMENT_MAX;
+    if (most < SEGMENT_MIN)
+        most = SEGMENT_MIN;
+    return (most + grid - 1) / grid * grid;
+}
+
+/* A look at what is wanted, and the next request for it. */
+struct look {
+    struct segments *segments;
+    struct plan plan;
+    bool takes_ranges; /* the upstream is known to */
+    struct extent range;
+    bool found;
+};
+
+static bool cut_for_parked(void *argument, const struct extent *ranges, size_t count,
+                           bool is_parked)
+{
+    const struct look *look = argument;
+    struct segments *segments = look->segments;
+    uint64_t offset = ranges[0].start, grid = config_of(segments)->range_grid;
+    uint64_t soon = upstream_rate(segments->source->upstream); /* a second's worth */
+
+    (void)count;
+    if (soon < SEGMENT_MIN)
+        soon = SEGMENT_MIN;
+    for (struct list *node = segments->running.next; is_parked && node != &segments->running;
+         node = node->next) {
+        struct segment *segment = container_of(node, struct segment, node);
+        uint64_t floor = offset - offset % grid;
+        if (offset >= segment->at && offset < segment->end && offset - segment->at > soon)
+            segment->end = floor > segment->at ? floor : segment->at;
+    }
+    return is_parked; /* those behind them are no more urgent */
+}
+
+/* Whether one more request may start. */
+static bool may_start(const struct look *look, bool is_parked)
+{
+    const struct segments *segments = look->segments;
+    uint64_t limit = config_of(segments)->blob_connections + (is_parked ? PARKED_EXTRA : 0);
+
+    if (segments->count >= limit)
+        return false;
+    if (segments->count == 0 || look->takes_ranges)
+        return true;
+    /* Before it has answered nobody knows whether there are parts to be had. */
+    for (struct list *node = segments->running.next; node != &segments->running; node = node->next)
+        if (!container_of(node, struct segment, node)->answered)
+            return false;
+    return true;
+}
+
+static bool look_at(void *argument, const struct extent *ranges, size_t count, bool is_parked)
+{
+    struct look *look = argument;
+
+    if (!may_start(look, is_parked))
+        return is_parked;
+    if (is_parked && extents_run_end(&look->plan.covered, ranges[0].start) > ranges[0].start)
+        return true; /* it is on its way */
+    for (size_t i = 0; i < count && !look->found; i++) {
+        look->found = plan_next(&look->plan, ranges[i], &look->range);
+        for (size_t n = i + 1; look->found && n < count && n < i + NEIGHBOURS_MAX; n++)
+            plan_extend(&look->plan, ranges[n], &look->range);
+    }
+    return !look->found;
+}
+
+static void look_begin(struct look *look, struct segments *segments)
+{
+    const struct config *config = config_of(segments);
+    struct blob *blob = blob_of(segments);
+
+    *look = (struct look){.segments = segments,
+                          .takes_ranges = upstream_takes_ranges(segments->source->upstream)};
+    plan_init(&look->plan, intake_present(segments->intake), size_of(segments),
+              config->range_grid, request_size(segments));
+    if (look->takes_ranges && size_of(segments) != BLOB_SIZE_UNKNOWN)
+        blob_each_want(blob, cut_for_parked, look);
+    for (struct list *node = segments->running.next; node != &segments->running;
+         node = node->next) {
+        const struct segment *segment = container_of(node, struct segment, node);
+        if (segment->at < segment->end)
+            plan_cover(&look->plan, (struct extent){segment->at, segment->end});
+    }
+}
+
+enum err segments_ask(struct segments *segments)
+{
+    struct blob *blob = blob_of(segments);
+    struct look look;
+    enum err err = OK;
+
+    if (segments->whole_only) {
+        uint64_t nothing = 0;
+        if (segments->count == 0)
+            start(segments, (struct extent){0, UINT64_MAX}, &nothing);
+        return OK;
+    }
+    look_begin(&look, segments);
+    for (look.found = true; look.found && err == OK;) {
+        uint64_t reserved = 0;
+        look.found = false;
+        blob_each_want(blob, look_at, &look);
+        if (look.found && size_of(segments) != BLOB_SIZE_UNKNOWN)
+            err = intake_reserve(segments->intake, intake_missing(segments->intake, look.range),
+                                 &reserved);
+        if (look.found && err == OK)
+            start(segments, look.range, &reserved);
+    }
+    plan_release(&look.plan);
+    return err;
+}
