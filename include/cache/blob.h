@@ -20,8 +20,8 @@
  * again.
  *
  * What readers want of it is part of the blob: each has a demand in its list, of closed ranges, for
- * as long as it is there; who wants everything from some offset on moves `rest_from`, and that stays
- * when he leaves. Whoever fills the blob looks there for what to bring next.
+ * as long as it is there; who wants everything from some offset on moves `rest_from`, and that
+ * stays when he leaves. Whoever fills the blob looks there for what to bring next.
  *
  * Published bytes never change and never disappear while the blob is open. That one rule is what
  * makes sendfile() and eviction by unlink() safe under concurrent readers.
@@ -66,15 +66,16 @@ struct blob {
     pthread_mutex_t mutex;  /* guards what follows, and `parked` of each waiter */
     _Atomic int state;      /* enum blob_state; read without the mutex only to see COMPLETE, after
                              * which nothing else below changes */
-    enum err err;           /* FAILED: why */
+    enum err err;           /* FAILED: why, */
+    uint64_t retry_after_s; /* and when its upstream told us to come again; 0: it did not */
     int fd;                 /* owned; -1: no file yet */
     uint64_t size;          /* BLOB_SIZE_UNKNOWN: not known yet; set once */
     struct extents present; /* PARTIAL, FILLING */
     struct list waiters;
     struct list demands;
     uint64_t rest_from;        /* all from here to the end is wanted; UINT64_MAX: not so */
-    unsigned char held_by[32]; /* the key of the source that answered in this filling, or in the last
-                                * one when none is under way; zero: none yet */
+    unsigned char held_by[32]; /* the key of the source that answered in this filling, or in the
+                                * last one when none is under way; zero: none yet */
     char media_type[RECORD_MEDIA_TYPE_SIZE]; /* a manifest's; "" otherwise */
 
     /* guarded by the bucket's mutex */
@@ -112,12 +113,13 @@ struct demand {
 struct blob_view {
     enum blob_state state;
     enum err err;              /* FAILED: why */
+    uint64_t retry_after_s;    /* FAILED */
     uint64_t size;             /* or BLOB_SIZE_UNKNOWN */
     uint64_t readable;         /* bytes that can be read from the offset asked for */
     unsigned char held_by[32]; /* FAILED: whose failure it was; not set for COMPLETE */
-    bool answered;             /* FILLING: a source has answered: it will go on, as far as we know */
-    bool whole;                /* every byte of it is here, or wanted: it will be verified */
-    int fd;                    /* to read them from; stays open as long as the reference is held */
+    bool answered; /* FILLING: a source has answered: it will go on, as far as we know */
+    bool whole;    /* every byte of it is here, or wanted: it will be verified */
+    int fd;        /* to read them from; stays open as long as the reference is held */
 };
 
 enum { BLOBS_BUCKETS = 1024 };
@@ -207,7 +209,8 @@ void blob_finish(struct blob *blob);
 /* Ends it for good: takes the blob out of the table, so that who comes now tries anew, and then
  * wakes everybody. `held_by` tells them whose failure it was: the source's key, or NULL when it was
  * ours. */
-void blob_fail(struct blob *blob, enum err err, const unsigned char *held_by);
+void blob_fail(struct blob *blob, enum err err, const unsigned char *held_by,
+               uint64_t retry_after_s);
 
 /* Takes it out of the table; those who have it keep it. */
 void blob_forget(struct blob *blob);

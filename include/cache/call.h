@@ -17,7 +17,8 @@
  * that may take hours, and one for all else, so that no manifest waits for a layer.
  *
  * No retries: whoever calls knows whether they make sense. The upstream learns from each call
- * whether it is well. Thread: calls->loop, all functions.
+ * whether it is well, and rests when it did not answer or told us to stay away. Thread:
+ * calls->loop, all functions.
  */
 
 #include <stdbool.h>
@@ -49,8 +50,9 @@ struct call_request {
     bool wants_range;
     uint64_t range_start;
     uint64_t range_end; /* exclusive; UINT64_MAX: to the end */
-    const char *target; /* copied; where an earlier call was redirected to (call_target), to be asked
-                         * first; or NULL. When it refuses, the registry is asked for a fresh one */
+    const char
+        *target; /* copied; where an earlier call was redirected to (call_target), to be asked
+                  * first; or NULL. When it refuses, the registry is asked for a fresh one */
 };
 
 /* Makes and frees the lanes. */

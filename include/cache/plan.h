@@ -34,14 +34,14 @@ void plan_cover(struct plan *plan, struct extent range);
 
 /*
  * The request for the first bytes of `want` that are not covered, which are covered then. False,
- * leaving `*ret_range` alone, when there are none. `want.end` UINT64_MAX: to the end; of a blob whose
- * size is not known the request is open-ended too (`ret_range->end` is UINT64_MAX), whatever `most`
- * says.
+ * leaving `*ret_range` alone, when there are none. `want.end` UINT64_MAX: to the end; of a blob
+ * whose size is not known the request is open-ended too (`ret_range->end` is UINT64_MAX), whatever
+ * `most` says.
  */
 bool plan_next(struct plan *plan, struct extent want, struct extent *ret_range);
 
-/* Lengthens `*range`, which plan_next() gave, by what `want` lacks of the bytes right behind it: one
- * request for neighbours. */
+/* Lengthens `*range`, which plan_next() gave, by what `want` lacks of the bytes right behind it:
+ * one request for neighbours. */
 void plan_extend(struct plan *plan, struct extent want, struct extent *range);
 
 #endif

@@ -2,9 +2,9 @@
 #define CACHE_SEGMENTS_H
 
 /*
- * The requests for ranges of one blob that run now, each a segment of it, and the choice of the next
- * ones: what parked readers wait for first, then what other readers will come to, then the rest.
- * Each byte is on its way in one segment only.
+ * The requests for ranges of one blob that run now, each a segment of it, and the choice of the
+ * next ones: what parked readers wait for first, then what other readers will come to, then the
+ * rest. Each byte is on its way in one segment only.
  *
  * A reader parked far ahead of where a running segment is has that segment end where he waits, and
  * another begin there. A source that answers a range with the whole is asked for the whole.
@@ -41,7 +41,7 @@ struct segments_events {
 };
 
 struct segments {
-    struct intake *intake;       /* borrowed, as all these */
+    struct intake *intake; /* borrowed, as all these */
     struct calls *calls;
     const struct source *source; /* who is asked; see segments_turn() */
     const struct segments_events *events;
@@ -58,8 +58,8 @@ void segments_init(struct segments *segments, struct intake *intake, struct call
 /* Cancels what runs. */
 void segments_release(struct segments *segments);
 
-/* Starts what may be started now of what is wanted of the blob. An error: there is no room for it in
- * the budget; what was started before that runs. */
+/* Starts what may be started now of what is wanted of the blob. An error: there is no room for it
+ * in the budget; what was started before that runs. */
 enum err segments_ask(struct segments *segments) MUST_CHECK;
 
 /* Ends all that run, without a callback. */

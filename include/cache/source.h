@@ -36,10 +36,10 @@ struct call *source_call(const struct source *source, struct calls *calls,
                          const struct call_events *events, void *owner);
 
 /*
- * Reads the head of the answer to source_call(asked): which bytes the body is (to UINT64_MAX when it
- * does not say), and how long the whole is (BLOB_SIZE_UNKNOWN when it does not say). An answer of the
- * whole to a question for a part is taken, and one that ends before what was asked; one of another
- * part, or of more, is ERR_UPSTREAM_NONSENSE. During on_head only.
+ * Reads the head of the answer to source_call(asked): which bytes the body is (to UINT64_MAX when
+ * it does not say), and how long the whole is (BLOB_SIZE_UNKNOWN when it does not say). An answer
+ * of the whole to a question for a part is taken, and one that ends before what was asked; one of
+ * another part, or of more, is ERR_UPSTREAM_NONSENSE. During on_head only.
  */
 enum err source_read_head(struct call *call, int status, struct extent asked,
                           struct extent *ret_body, uint64_t *ret_size) MUST_CHECK;

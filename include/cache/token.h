@@ -27,7 +27,8 @@ struct calls {
 };
 
 /*
- * Gets a token for `scope` as `challenge` demands it, joining a request that is under way. The
+ * Gets a token for `scope` as `challenge` demands it (and for the scope that it names, if it does:
+ * the token is kept under `scope` all the same), joining a request that is under way. The
  * answer's `err` is OK when upstream_token() will find one. With a NULL caller it is a renewal
  * nobody waits for. Thread: calls->loop, and caller->loop is that too.
  */

@@ -47,8 +47,11 @@ void upstreams_release(struct upstreams *upstreams);
 /* OK, or why it is not to be asked now; `ret_retry_after` gets the seconds left. */
 enum err upstream_is_resting(struct upstream *upstream, uint64_t *ret_retry_after);
 
-/* It answered: what it said does not matter. */
+/* It answered, and as a registry that is there does. */
 void upstream_was_well(struct upstream *upstream);
+
+/* It answered with an error of its own, or refused us: it is reached, but not there for us. */
+void upstream_was_ill(struct upstream *upstream);
 
 /* Whether it answered within the last `ms`. */
 bool upstream_well_within(struct upstream *upstream, uint64_t ms);

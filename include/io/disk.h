@@ -27,8 +27,8 @@ struct disk_job {
 void disk_run(struct disk_job *job, struct loop *loop);
 
 /*
- * Whether the first and the last page of `length` bytes at `offset`, and one a MiB between them, are
- * in the page cache. On a file system that cannot tell, yes. Never sleeps. Thread: any.
+ * Whether the first and the last page of `length` bytes at `offset`, and one a MiB between them,
+ * are in the page cache. On a file system that cannot tell, yes. Never sleeps. Thread: any.
  */
 bool disk_is_warm(int fd, uint64_t offset, uint64_t length);
 

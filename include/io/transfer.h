@@ -36,8 +36,8 @@ struct transfers {
     struct list refused;        /* while curl calls us: on_body said no, the end is to come */
     struct buf gathered;        /* owned; a piece of a body, */
     struct transfer *gathering; /* and whose it is; NULL: nobody's, and it is empty */
-    unsigned sockets; /* uv handles not yet closed */
-    bool inside;      /* curl is calling us */
+    unsigned sockets;           /* uv handles not yet closed */
+    bool inside;                /* curl is calling us */
 };
 
 struct transfer_events {
@@ -79,6 +79,9 @@ void transfer_cancel(struct transfer *transfer);
 
 /* The last field of that name in the head, or the empty view; valid until the callback returns. */
 struct view transfer_field(struct transfer *transfer, const char *name);
+
+/* All fields of that name, in their order, with ", " between them (RFC 9110 5.3). */
+void transfer_fields(struct transfer *transfer, const char *name, struct buf *out);
 
 /* curl's words on what went wrong, for the log; "" when it has none. During on_end only. */
 const char *transfer_problem(const struct transfer *transfer);

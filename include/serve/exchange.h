@@ -22,8 +22,8 @@
 struct exchange {
     struct conn *conn; /* borrowed */
     struct reply reply;
-    struct piece few[2];   /* the head, and a body in one piece */
-    struct piece *pieces;  /* `few`, or owned when there are more */
+    struct piece few[2];  /* the head, and a body in one piece */
+    struct piece *pieces; /* `few`, or owned when there are more */
     struct buf head;
     struct buf body;         /* errors, lists, metrics, heads of parts */
     struct buf error_fields; /* more fields for the head of an error, each with its CRLF */

@@ -38,13 +38,13 @@ struct request {
     struct selection selection;  /* of a GET */
     struct extent *wanted; /* owned; what it wants of the blob, when those are closed ranges, */
     struct demand demand;  /* as the blob knows it */
-    bool known;        /* this repository holds the digest: learned, or just confirmed */
-    bool learned;      /* a manifest: what it points at is known to be held here */
-    bool wanted_fill;  /* the blob's filling was asked for, or joined */
-    bool checked;      /* the upstream was asked about this manifest a moment ago */
-    bool stale;        /* the tag's upstream did not answer */
-    unsigned renewals; /* see find_failed */
-    uint64_t size;     /* as the upstream or a manifest said, or BLOB_SIZE_UNKNOWN */
+    bool known;            /* this repository holds the digest: learned, or just confirmed */
+    bool learned;          /* a manifest: what it points at is known to be held here */
+    bool wanted_fill;      /* the blob's filling was asked for, or joined */
+    bool checked;          /* the upstream was asked about this manifest a moment ago */
+    bool stale;            /* the tag's upstream did not answer */
+    unsigned renewals;     /* see find_failed */
+    uint64_t size;         /* as the upstream or a manifest said, or BLOB_SIZE_UNKNOWN */
     char reference[DIGEST_TEXT_SIZE];        /* the digest, or the tag */
     char media_type[RECORD_MEDIA_TYPE_SIZE]; /* a tag's */
 };

@@ -2,8 +2,8 @@
 #define SERVE_SELECTION_H
 
 /*
- * Which bytes of a blob a request is for: all of it, or the ranges of its Range field (RFC 9110 14.2),
- * resolved when the size is known. Pure. All-zero: all of it.
+ * Which bytes of a blob a request is for: all of it, or the ranges of its Range field (RFC
+ * 9110 14.2), resolved when the size is known. Pure. All-zero: all of it.
  */
 
 #include <stdbool.h>
@@ -40,12 +40,12 @@ bool selection_needs_size(const struct selection *selection);
 /* The first of its ranges that is not outside; `size` may be UINT64_MAX when it needs no size. */
 struct extent selection_first(const struct selection *selection, uint64_t size);
 
-/* Whether it goes on to the end, from `*ret_offset`: no range, an open-ended one, or one of all. Then
- * the rest of the blob is wanted; else closed ranges. */
+/* Whether it goes on to the end, from `*ret_offset`: no range, an open-ended one, or one of all.
+ * Then the rest of the blob is wanted; else closed ranges. */
 bool selection_is_rest(const struct selection *selection, uint64_t size, uint64_t *ret_offset);
 
-/* Its ranges in their order, each cut to the size, without those outside of it; a size of UINT64_MAX
- * cuts nothing. All of it is one range. The caller frees them. */
+/* Its ranges in their order, each cut to the size, without those outside of it; a size of
+ * UINT64_MAX cuts nothing. All of it is one range. The caller frees them. */
 struct extent *selection_extents(const struct selection *selection, uint64_t size,
                                  size_t *ret_count);
 

@@ -337,8 +337,8 @@ void blob_each_want(struct blob *blob,
          node = node->next) {
         struct demand *demand = container_of(node, struct demand, node);
         if (is_unmet_locked(blob, demand))
-            more = visit(argument, demand->ranges + demand->met, demand->count - demand->met,
-                         false);
+            more =
+                visit(argument, demand->ranges + demand->met, demand->count - demand->met, false);
     }
     struct extent rest = {blob->rest_from, UINT64_MAX};
     if (more && rest.start < rest.end)
@@ -401,12 +401,14 @@ void blob_finish(struct blob *blob)
     pthread_mutex_unlock(&blob->mutex);
 }
 
-void blob_fail(struct blob *blob, enum err err, const unsigned char *held_by)
+void blob_fail(struct blob *blob, enum err err, const unsigned char *held_by,
+               uint64_t retry_after_s)
 {
     CHECK(err != OK);
     blob_forget(blob); /* first: nobody who sees it FAILED can be given it again */
     pthread_mutex_lock(&blob->mutex);
     blob->err = err;
+    blob->retry_after_s = retry_after_s;
     if (held_by == NULL)
         memset(blob->held_by, 0, sizeof(blob->held_by));
     else
@@ -443,7 +445,11 @@ struct blob_view blob_look(struct blob *blob, uint64_t offset, struct waiter *wa
                                   .fd = blob->fd};
     pthread_mutex_lock(&blob->mutex);
     enum blob_state state = state_of(blob);
-    struct blob_view view = {.state = state, .err = blob->err, .size = blob->size, .fd = blob->fd};
+    struct blob_view view = {.state = state,
+                             .err = blob->err,
+                             .retry_after_s = blob->retry_after_s,
+                             .size = blob->size,
+                             .fd = blob->fd};
     if (state == BLOB_COMPLETE)
         view.readable = offset < blob->size ? blob->size - offset : 0;
     else

@@ -40,6 +40,36 @@ struct call {
 
 static void ask(struct call *call);
 
+/* Scheme, host and port of a URL, as curl reads them: credentials go nowhere else. */
+static bool same_authority(const char *a, const char *b)
+{
+    const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
+    const char *const urls[] = {a, b};
+    CURLU *handles[2] = {curl_url(), curl_url()};
+    bool same = true;
+
+    for (size_t i = 0; i < 2; i++)
+        same = same && curl_url_set(handles[i], CURLUPART_URL, urls[i], 0) == CURLUE_OK;
+    for (size_t p = 0; p < 3 && same; p++) {
+        char *texts[2] = {NULL, NULL};
+        for (size_t i = 0; i < 2; i++)
+            same = same &&
+                   curl_url_get(handles[i], parts[p], &texts[i], CURLU_DEFAULT_PORT) == CURLUE_OK;
+        same = same && strcasecmp(texts[0], texts[1]) == 0;
+        curl_free(texts[0]);
+        curl_free(texts[1]);
+    }
+    curl_url_cleanup(handles[0]);
+    curl_url_cleanup(handles[1]);
+    return same;
+}
+
+/* Whether another host than the registry is asked. */
+static bool is_elsewhere(const struct call *call)
+{
+    return !same_authority(call->url, call->origin);
+}
+
 /* ---- the end ---- */
 
 static void call_free(struct call *call)
@@ -88,6 +118,10 @@ static void end(struct call *call, enum err err)
         log_number(&line, "status", (uint64_t)call->status);
         log_end(&line);
     }
+    if (!is_elsewhere(call) && err == ERR_UPSTREAM_TIMEOUT && call->status == 0)
+        upstream_rest(call->upstream, err, call->calls->store->config->upstream_rest);
+    if (!is_elsewhere(call) && err == ERR_UPSTREAM_LIMITED)
+        upstream_rest(call->upstream, err, call->retry_after * 1000);
     leave_lane(call);
     call->events->on_end(call, err);
     call_free(call);
@@ -105,30 +139,6 @@ void call_cancel(struct call *call)
 
 /* ---- redirects and challenges ---- */
 
-/* Scheme, host and port of a URL, as curl reads them: credentials go nowhere else. */
-static bool same_authority(const char *a, const char *b)
-{
-    const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
-    const char *const urls[] = {a, b};
-    CURLU *handles[2] = {curl_url(), curl_url()};
-    bool same = true;
-
-    for (size_t i = 0; i < 2; i++)
-        same = same && curl_url_set(handles[i], CURLUPART_URL, urls[i], 0) == CURLUE_OK;
-    for (size_t p = 0; p < 3 && same; p++) {
-        char *texts[2] = {NULL, NULL};
-        for (size_t i = 0; i < 2; i++)
-            same = same &&
-                   curl_url_get(handles[i], parts[p], &texts[i], CURLU_DEFAULT_PORT) == CURLUE_OK;
-        same = same && strcasecmp(texts[0], texts[1]) == 0;
-        curl_free(texts[0]);
-        curl_free(texts[1]);
-    }
-    curl_url_cleanup(handles[0]);
-    curl_url_cleanup(handles[1]);
-    return same;
-}
-
 /* Resolves a Location against the URL that gave it; NULL when it makes no sense. */
 static char *resolve(const char *base, struct view location)
 {
@@ -138,7 +148,7 @@ static char *resolve(const char *base, struct view location)
     CURLU *handle = curl_url();
 
     if (curl_url_set(handle, CURLUPART_URL, base, 0) == CURLUE_OK &&
-        curl_url_set(handle, CURLUPART_URL, text, 0) == CURLUE_OK &&
+        curl_url_set(handle, CURLUPART_URL, text, CURLU_URLENCODE) == CURLUE_OK &&
         curl_url_get(handle, CURLUPART_URL, &url, 0) == CURLUE_OK &&
         (strncmp(url, "https://", 8) == 0 || strncmp(url, "http://", 7) == 0))
         copy = check_strdup(url);
@@ -162,7 +172,9 @@ static void on_token(struct mail *mail)
 /* After a 401: gets what its challenge asks for. False: we have nothing that it could accept. */
 static bool meet(struct call *call)
 {
-    upstream_set_challenge(call->upstream, &call->challenge);
+    struct challenge general = call->challenge;
+    general.scope[0] = '\0'; /* that was for this call */
+    upstream_set_challenge(call->upstream, &general);
     if (call->challenge.scheme == CHALLENGE_NONE ||
         (call->challenge.scheme == CHALLENGE_BASIC && call->upstream->config->username == NULL))
         return false;
@@ -179,12 +191,25 @@ static bool is_redirect(int status)
     return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+/* What its answer says of the registry; where it sends us says nothing of it. */
+static void note_status(const struct call *call)
+{
+    int status = call->status;
+
+    if (is_elsewhere(call) || (status == 401 && !call->met_challenge))
+        return;
+    if (status < 400 || status == 404 || status == 410 || status == 416)
+        upstream_was_well(call->upstream);
+    else
+        upstream_was_ill(call->upstream);
+}
+
 static enum err on_head(struct transfer *transfer, int status)
 {
     struct call *call = transfer_owner(transfer);
 
     call->status = status;
-    upstream_was_well(call->upstream);
+    note_status(call);
     if (status == 200 || status == 206) {
         call->accepted = true;
         return call->events->on_head(call, status);
@@ -193,8 +218,12 @@ static enum err on_head(struct transfer *transfer, int status)
         free(call->location);
         call->location = resolve(call->url, transfer_field(transfer, "Location"));
     }
-    if (status == 401)
-        challenge_parse(transfer_field(transfer, "WWW-Authenticate"), &call->challenge);
+    if (status == 401) {
+        struct buf fields = {0};
+        transfer_fields(transfer, "WWW-Authenticate", &fields);
+        challenge_parse(view_of_buf(&fields), &call->challenge);
+        buf_release(&fields);
+    }
     if (status == 416) {
         struct extent none;
         (void)range_parse_content_range(transfer_field(transfer, "Content-Range"), &none,
@@ -248,7 +277,7 @@ static void answered(struct call *call)
         ask(call);
         return;
     }
-    bool elsewhere = !same_authority(call->url, call->origin);
+    bool elsewhere = is_elsewhere(call);
     if (call->status == 401 && !elsewhere && !call->met_challenge) {
         call->met_challenge = true;
         if (meet(call))
@@ -263,7 +292,7 @@ static void answered(struct call *call)
         return;
     }
     enum err err = err_of_status(call);
-    if (err == ERR_NAME_UNKNOWN && elsewhere)
+    if (elsewhere && (err == ERR_NAME_UNKNOWN || err == ERR_UPSTREAM_REFUSED))
         err = ERR_UPSTREAM_FAILED; /* the registry has it; where it sent us does not (E4) */
     stats_add(STAT_UPSTREAM_ERRORS, AT(call->upstream->index, err), 1);
     end(call, err);
@@ -275,7 +304,9 @@ static void on_end(struct transfer *transfer, enum err err)
 
     call->transfer = NULL;
     if (err == ERR_UPSTREAM_UNREACHABLE || err == ERR_UPSTREAM_TLS)
-        log_message(CONFIG_LOG_WARN, "upstream", "%s: %s", call->url, transfer_problem(transfer));
+        log_message(CONFIG_LOG_WARN, "upstream", "%.*s: %s", (int)strcspn(call->url, "?"),
+                    call->url,
+                    transfer_problem(transfer)); /* what is behind the ? may be a signature */
     /* A broken error body, or one that is too long to be read to its end, is an answer still. */
     bool told = err == OK || err == ERR_UPSTREAM_BROKEN || call->dropped > ERROR_BODY_MAX;
     if (call->accepted || call->status == 0 || !told)
@@ -334,7 +365,9 @@ static void ask_with_token(struct call *call, const struct challenge *challenge)
     size_t prefix = header.length;
     if (!upstream_token(call->upstream, call->scope, &header, &due)) {
         buf_release(&header);
-        token_get(call->calls, call->upstream, challenge, call->scope, &call->caller);
+        /* What its own challenge asks for goes before what we think of. */
+        token_get(call->calls, call->upstream, call->met_challenge ? &call->challenge : challenge,
+                  call->scope, &call->caller);
         return;
     }
     if (due)
@@ -350,7 +383,7 @@ static void ask(struct call *call)
     struct challenge challenge = upstream_challenge(call->upstream);
     struct buf header = {0};
 
-    if (!same_authority(call->url, call->origin)) {
+    if (is_elsewhere(call)) {
         transmit(call, NULL); /* somebody else's host: no credentials */
         return;
     }
@@ -448,7 +481,7 @@ uint64_t call_retry_after(const struct call *call)
 
 const char *call_target(const struct call *call)
 {
-    return same_authority(call->url, call->origin) ? NULL : call->url;
+    return is_elsewhere(call) ? call->url : NULL;
 }
 
 uint64_t call_unsatisfied_size(const struct call *call)

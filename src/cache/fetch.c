@@ -1,8 +1,8 @@
 /*
- * The life of a fetch: fetch_start makes it, ask_on starts segments, each a request for a range of the
- * blob, until nothing that is wanted is missing, and fail(), on_settled() or the end of IDLE ends it.
- * All on the owner's loop, but for the pool jobs that open, hash and settle; who ends a fetch while
- * it is being hashed sets ENDING, and the job's end disposes of it.
+ * The life of a fetch: fetch_start makes it, ask_on starts segments, each a request for a range of
+ * the blob, until nothing that is wanted is missing, and fail(), on_settled() or the end of IDLE
+ * ends it. All on the owner's loop, but for the pool jobs that open, hash and settle; who ends a
+ * fetch while it is being hashed sets ENDING, and the job's end disposes of it.
  */
 #include "cache/fetch.h"
 
@@ -61,10 +61,8 @@ static void set_state(struct fetch *fetch, enum fetch_state state)
     static const char *const names[] = {FETCH_STATES(X)};
 #undef X
     static const bool edges[FETCH_STATE_COUNT][FETCH_STATE_COUNT] = {
-        [FETCH_CALL] = {[FETCH_PAUSE] = true,
-                        [FETCH_IDLE] = true,
-                        [FETCH_HASH] = true,
-                        [FETCH_ENDING] = true},
+        [FETCH_CALL] =
+            {[FETCH_PAUSE] = true, [FETCH_IDLE] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
         [FETCH_PAUSE] = {[FETCH_CALL] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
         [FETCH_IDLE] = {[FETCH_CALL] = true, [FETCH_ENDING] = true},
         [FETCH_HASH] = {[FETCH_LEARN] = true, [FETCH_SETTLE] = true, [FETCH_ENDING] = true},
@@ -153,7 +151,7 @@ static bool is_ours(enum err err)
            err == ERR_OVER_BUDGET;
 }
 
-static void fail(struct fetch *fetch, enum err err)
+static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
 {
     struct store *store = fetch->fetcher->store;
     uint64_t present = extents_total(intake_present(&fetch->intake));
@@ -162,7 +160,7 @@ static void fail(struct fetch *fetch, enum err err)
     segments_cancel(&fetch->segments);
     bool unreadable =
         !fetch->hashing.running && fetch->hashing.err != OK; /* the record would lie */
-    bool wrong = err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH || unreadable;
+    bool wrong = err == ERR_DIGEST_MISMATCH || unreadable;
     if (fetch->blob->fd >= 0 && (wrong || present == 0)) {
         partial_discard(store, fetch->blob);
         store->used -= present;
@@ -173,7 +171,7 @@ static void fail(struct fetch *fetch, enum err err)
         evict_press(store);
     note_end(fetch, err);
     fetch->fetcher->running--;
-    blob_fail(fetch->blob, err, is_ours(err) ? NULL : fetch->sources[0].key);
+    blob_fail(fetch->blob, err, is_ours(err) ? NULL : fetch->sources[0].key, retry_after_s);
     dispose(fetch);
 }
 
@@ -222,7 +220,7 @@ static void verify(struct fetch *fetch)
         log_message(CONFIG_LOG_ERROR, "mismatch", "%s of %s sent bytes with the digest %s for %s",
                     fetch->sources[0].repository, fetch->sources[0].upstream->config->name,
                     digest_print(&digest, found), digest_print(&fetch->blob->digest, expected));
-        fail(fetch, ERR_DIGEST_MISMATCH);
+        fail(fetch, ERR_DIGEST_MISMATCH, 0);
         return;
     }
     if (!fetch->sources[0].is_manifest) {
@@ -262,7 +260,7 @@ static void step_hash(struct fetch *fetch)
     if (fetch->hashing.running)
         return;
     if (fetch->hashing.err != OK)
-        fail(fetch, fetch->hashing.err);
+        fail(fetch, fetch->hashing.err, 0);
     else if (fetch->hashing.done == fetch->blob->size)
         verify(fetch);
     else
@@ -275,7 +273,8 @@ static void begin_hash(struct fetch *fetch)
     segments_cancel(&fetch->segments); /* of what they could still bring nothing is missing */
     set_state(fetch, FETCH_HASH);
     if (fetch->intake.received > 0)
-        intake_record(&fetch->intake); /* a crash now would cost a second look, not a second fetch */
+        intake_record(
+            &fetch->intake); /* a crash now would cost a second look, not a second fetch */
     step_hash(fetch);
 }
 
@@ -290,6 +289,19 @@ static void on_pause_over(uv_timer_t *timer)
     fetch->resumed++;
     set_state(fetch, FETCH_CALL);
     ask_on(fetch);
+}
+
+/* When one source fails and may do better later, another is asked meanwhile. */
+static void turn_to_another(struct fetch *fetch)
+{
+    struct source failed = fetch->sources[0];
+
+    if (fetch->source_count == 1)
+        return;
+    memmove(&fetch->sources[0], &fetch->sources[1],
+            (fetch->source_count - 1) * sizeof(fetch->sources[0]));
+    fetch->sources[fetch->source_count - 1] = failed;
+    segments_turn(&fetch->segments);
 }
 
 /* Turns to the next source, if there is one: this one's failure is not the others'. */
@@ -315,26 +327,24 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
     bool fresh = fetch->intake.received == 0;
 
     retry_note(&fetch->retry, end->progressed);
-    if (end->err == ERR_UPSTREAM_TIMEOUT && !end->answered)
-        upstream_rest(source->upstream, end->err, config->upstream_rest);
     if (end->err == ERR_UPSTREAM_NONSENSE && end->parted && !fetch->segments.whole_only) {
         segments_ask_whole(&fetch->segments);
         ask_on(fetch);
-    } else if (retry_is_due(&fetch->retry, config, end->err, fresh, end->retry_after_s)) {
+    } else if ((end->answered || end->err != ERR_UPSTREAM_TIMEOUT) && /* else it rests now */
+               retry_is_due(&fetch->retry, config, end->err, fresh, end->retry_after_s)) {
         if (fetch->state == FETCH_PAUSE) /* for another segment: that will do for both */
             return;
+        turn_to_another(fetch);
         set_state(fetch, FETCH_PAUSE);
         uv_timer_start(&fetch->timer, on_pause_over,
                        retry_pause_ms(&fetch->retry, config, end->retry_after_s), 0);
     } else {
-        if (end->err == ERR_UPSTREAM_LIMITED)
-            upstream_rest(source->upstream, end->err, end->retry_after_s * 1000);
         if (source_is_refusal(end->err)) /* remembered, so that its clients are told */
             absence_note(&store->absences, source->key, end->err, config->negative_ttl);
         if (!is_ours(end->err) && next_source(fetch))
             ask_on(fetch);
         else
-            fail(fetch, end->err);
+            fail(fetch, end->err, end->retry_after_s);
     }
 }
 
@@ -429,7 +439,7 @@ static void ask_on(struct fetch *fetch)
     else
         err = segments_ask(&fetch->segments);
     if (err != OK && fetch->segments.count == 0) {
-        fail(fetch, err);
+        fail(fetch, err, 0);
     } else if (fetch->segments.count == 0) {
         set_state(fetch, FETCH_IDLE);
         note_end(fetch, OK);
@@ -455,7 +465,7 @@ static void take_given(struct fetch *fetch)
     if (err == OK)
         err = intake_store(intake, 0, fetch->given.data, length, &fetch->reserved);
     if (err != OK) {
-        fail(fetch, err);
+        fail(fetch, err, 0);
         return;
     }
     intake_note_held(intake, &fetch->sources[0]);
@@ -521,7 +531,7 @@ void fetch_stop(struct fetch *fetch)
     if (fetch->state != FETCH_PAUSE && fetch->state != FETCH_HASH)
         return;
     uv_timer_stop(&fetch->timer);
-    fail(fetch, ERR_STOPPING);
+    fail(fetch, ERR_STOPPING, 0);
 }
 
 struct fetch *fetch_of_node(struct list *node)

@@ -176,7 +176,7 @@ static void on_want(struct mail *mail)
     bool busy = fetcher->running >= fetcher->store->config->max_fills;
     if (unfilled && (fetcher->stopping || busy)) {
         blob_fill(blob);
-        blob_fail(blob, fetcher->stopping ? ERR_STOPPING : ERR_BUSY, NULL);
+        blob_fail(blob, fetcher->stopping ? ERR_STOPPING : ERR_BUSY, NULL, 0);
     } else if (unfilled) {
         fetch_start(fetcher, blob, &message->source, &message->given, message->media_type);
     } else if (view.state == BLOB_FILLING && blob->fetch != NULL) {

@@ -26,12 +26,15 @@ uint64_t intake_missing(const struct intake *intake, struct extent range)
 enum err intake_take_size(struct intake *intake, const struct source *source, uint64_t size)
 {
     struct blob *blob = intake->blob;
-    uint64_t expected = blob->size != BLOB_SIZE_UNKNOWN ? blob->size : source->size;
 
     if (size > INT64_MAX)
         return ERR_UPSTREAM_NONSENSE;
-    if (expected != BLOB_SIZE_UNKNOWN && expected != size)
+    if (blob->size != BLOB_SIZE_UNKNOWN ? blob->size != size
+                                        : source->size != BLOB_SIZE_UNKNOWN && source->size != size) {
+        /* One of them lies: the next try goes by what was said last. */
+        source_note_held(source, intake->store->index, &blob->digest, size, false);
         return ERR_SIZE_MISMATCH;
+    }
     if (source->is_manifest && size > intake->store->config->max_manifest)
         return ERR_UPSTREAM_TOO_LARGE;
     if (blob->size == BLOB_SIZE_UNKNOWN)
@@ -85,7 +88,8 @@ enum err intake_store(struct intake *intake, uint64_t at, const char *data, size
 
 void intake_note_held(struct intake *intake, const struct source *source)
 {
-    source_note_held(source, intake->store->index, &intake->blob->digest, intake->blob->size, false);
+    source_note_held(source, intake->store->index, &intake->blob->digest, intake->blob->size,
+                     false);
     blob_set_held_by(intake->blob, source->key);
 }
 

@@ -31,18 +31,6 @@ static enum err may_ask(const struct fetcher *fetcher, struct upstream *upstream
     return answer->err;
 }
 
-/* What an ended call means for the upstream. */
-static void note_end(struct fetcher *fetcher, struct upstream *upstream, struct call *call,
-                     enum err err)
-{
-    const struct config *config = fetcher->store->config;
-
-    if (err == ERR_UPSTREAM_TIMEOUT)
-        upstream_rest(upstream, err, config->upstream_rest);
-    else if (err == ERR_UPSTREAM_LIMITED)
-        upstream_rest(upstream, err, call_retry_after(call) * 1000);
-}
-
 /* ---- does it hold the digest? ---- */
 
 struct holding {
@@ -94,7 +82,6 @@ static void on_holding_end(struct call *call, enum err err)
         held = true;
         holding->answer.size = 0;
     }
-    note_end(holding->fetcher, source->upstream, call, err);
     holding->answer.err = held ? OK : source_err(source, err);
     holding->answer.retry_after = call_retry_after(call);
     if (held) {
@@ -209,7 +196,6 @@ static void on_listing_end(struct call *call, enum err err)
 {
     struct listing *listing = call_owner(call);
 
-    note_end(listing->fetcher, listing->upstream, call, err);
     listing->answer.err = err;
     listing->answer.retry_after = call_retry_after(call);
     listing_done(listing);

@@ -65,7 +65,7 @@ static void open_complete(struct opening *opening)
 
     blob_path_complete(&opening->blob->digest, path);
     int fd = openat(opening->store->directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno != ENOENT) {
+    if (fd < 0 && errno != ENOENT && errno != ELOOP) { /* a link is none of ours */
         log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be opened: %s", path, strerror(errno));
         opening->err = ERR_DISK_FAILED;
         return;
@@ -164,7 +164,7 @@ static void on_done(struct disk_job *job)
         blob_opened_partial(opening->blob, -1, BLOB_SIZE_UNKNOWN, &nothing);
     if (opening->err != OK) {
         blob_fill(opening->blob);
-        blob_fail(opening->blob, opening->err, NULL);
+        blob_fail(opening->blob, opening->err, NULL, 0);
     }
     blob_record_release(&opening->record);
     blob_unref(opening->blob);

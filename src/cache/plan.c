@@ -67,7 +67,8 @@ void plan_extend(struct plan *plan, struct extent want, struct extent *range)
 
     if (range->end == UINT64_MAX || length >= plan->most)
         return;
-    uint64_t end = least(least(want.end, plan->size), range->end + plan->most - length);
+    uint64_t room = least(plan->most - length, UINT64_MAX - range->end);
+    uint64_t end = least(least(want.end, plan->size), range->end + room);
     if (start >= end || grid_floor(plan, start) > range->end ||
         extents_run_end(&plan->covered, start) > start ||
         extents_hole(&plan->covered, start).start != range->end)

@@ -1,6 +1,12 @@
 #include "cache/retry.h"
 
-enum { PAUSE_MAX_MS = 10000, RETRY_AFTER_MAX_S = 8, UNREACHABLE_TRIES = 2, DOUBLINGS_MAX = 16 };
+enum {
+    PAUSE_MAX_MS = 10000,
+    RETRY_AFTER_MAX_S = 5,
+    UNREACHABLE_TRIES = 2,
+    LIMITED_TRIES = 2,
+    DOUBLINGS_MAX = 16,
+};
 
 void retry_note(struct retry *retry, bool progressed)
 {
@@ -14,6 +20,8 @@ bool retry_is_due(const struct retry *retry, const struct config *config, enum e
 
     if (err == ERR_UPSTREAM_UNREACHABLE && fresh && limit > UNREACHABLE_TRIES)
         limit = UNREACHABLE_TRIES;
+    if (err == ERR_UPSTREAM_LIMITED && limit > LIMITED_TRIES)
+        limit = LIMITED_TRIES;
     if (err == ERR_UPSTREAM_LIMITED && retry_after_s > RETRY_AFTER_MAX_S)
         return false;
     return (err_is_retryable(err) || err == ERR_UPSTREAM_LIMITED) && retry->failures < limit;

@@ -12,7 +12,7 @@ enum {
     SEGMENT_MIN = 4 << 20,
     SEGMENT_MAX = 32 << 20,
     PARKED_EXTRA = 8, /* requests for parked readers beyond blob_connections */
-    NEIGHBOURS_MAX = 256,
+    NEIGHBOURS_MAX = 2048,
 };
 
 struct segment {
@@ -26,8 +26,9 @@ struct segment {
     uint64_t reserved;  /* of the budget */
     uint64_t received;
     uint64_t started_us;
-    unsigned turn; /* segments->turns when it began */
-    bool answered; /* the head of a good answer has come */
+    unsigned turn;   /* segments->turns when it began */
+    bool answered;   /* the head of a good answer has come */
+    bool is_surplus; /* a whole that came in place of a part, beside another whole */
 };
 
 static struct blob *blob_of(const struct segments *segments)
@@ -56,8 +57,8 @@ static uint64_t size_of(const struct segments *segments)
 void segments_init(struct segments *segments, struct intake *intake, struct calls *calls,
                    const struct source *source, const struct segments_events *events)
 {
-    *segments = (struct segments){
-        .intake = intake, .calls = calls, .source = source, .events = events};
+    *segments =
+        (struct segments){.intake = intake, .calls = calls, .source = source, .events = events};
     list_init(&segments->running);
 }
 
@@ -107,6 +108,23 @@ void segments_turn(struct segments *segments)
 
 /* ---- an answer comes ---- */
 
+/* There are no parts to be had: a segment that was to end where another begins goes on to its end.
+ * Whether there is one that brings the whole. */
+static bool uncut(struct segments *segments)
+{
+    bool any = false;
+
+    for (struct list *node = segments->running.next; node != &segments->running;
+         node = node->next) {
+        struct segment *segment = container_of(node, struct segment, node);
+        if (segment->answered && segment->asked.start == 0 && segment->asked.end == UINT64_MAX) {
+            segment->end = segment->announced;
+            any = true;
+        }
+    }
+    return any;
+}
+
 /* A good head: what it says of the blob, and of the body that follows. */
 static enum err take_head(struct segment *segment, int status, struct extent body, uint64_t size)
 {
@@ -122,6 +140,9 @@ static enum err take_head(struct segment *segment, int status, struct extent bod
         return err;
     if (status == 200 && (segment->asked.start > 0 || segment->asked.end < size)) {
         segments->whole_only = true;
+        segment->is_surplus = uncut(segments);
+        if (segment->is_surplus)
+            return ERR_STOPPING; /* the whole is on its way already */
         segment->asked = (struct extent){0, UINT64_MAX};
         segment->end = UINT64_MAX;
     }
@@ -130,9 +151,9 @@ static enum err take_head(struct segment *segment, int status, struct extent bod
     if (segment->announced < segment->end)
         segment->end = segment->announced;
     if (segment->reserved == 0 && size != BLOB_SIZE_UNKNOWN && segment->at < segment->end)
-        err = intake_reserve(
-            intake, intake_missing(intake, (struct extent){segment->at, segment->end}),
-            &segment->reserved);
+        err = intake_reserve(intake,
+                             intake_missing(intake, (struct extent){segment->at, segment->end}),
+                             &segment->reserved);
     if (err == OK && intake->blob->fd < 0)
         err = partial_create(intake->store, intake->blob);
     return err;
@@ -153,7 +174,7 @@ static enum err on_head(struct call *call, int status)
     if (err != OK)
         return err;
     segment->answered = true;
-    if (status == 206)
+    if (status == 206 || view_equal_nocase(call_field(call, "Accept-Ranges"), VIEW("bytes")))
         upstream_note_ranges(source->upstream);
     take_target(segments, call_target(call));
     if (source->is_manifest && segments->intake->received == 0 &&
@@ -205,7 +226,7 @@ static enum err end_of(struct segment *segment, struct call *call, enum err err)
     bool is_sized = intake->blob->size != BLOB_SIZE_UNKNOWN;
     uint64_t told = call_unsatisfied_size(call);
 
-    if (segment->answered && segment->at >= segment->end)
+    if (segment->is_surplus || (segment->answered && segment->at >= segment->end))
         return OK; /* all came that was to come, perhaps because it was cut there */
     if (err == OK && !is_sized && segment->asked.end == UINT64_MAX)
         return intake_take_size(intake, segments->source, segment->at); /* that was all */
@@ -333,6 +354,11 @@ static bool look_at(void *argument, const struct extent *ranges, size_t count, b
 {
     struct look *look = argument;
 
+    if (look->found) { /* neighbours of what was found are taken along */
+        for (size_t i = 0; i < count && i < NEIGHBOURS_MAX && !is_parked; i++)
+            plan_extend(&look->plan, ranges[i], &look->range);
+        return true;
+    }
     if (!may_start(look, is_parked))
         return is_parked;
     if (is_parked && extents_run_end(&look->plan.covered, ranges[0].start) > ranges[0].start)
@@ -342,7 +368,7 @@ static bool look_at(void *argument, const struct extent *ranges, size_t count, b
         for (size_t n = i + 1; look->found && n < count && n < i + NEIGHBOURS_MAX; n++)
             plan_extend(&look->plan, ranges[n], &look->range);
     }
-    return !look->found;
+    return true;
 }
 
 static void look_begin(struct look *look, struct segments *segments)
@@ -352,9 +378,9 @@ static void look_begin(struct look *look, struct segments *segments)
 
     *look = (struct look){.segments = segments,
                           .takes_ranges = upstream_takes_ranges(segments->source->upstream)};
-    plan_init(&look->plan, intake_present(segments->intake), size_of(segments),
-              config->range_grid, request_size(segments));
-    if (look->takes_ranges && size_of(segments) != BLOB_SIZE_UNKNOWN)
+    plan_init(&look->plan, intake_present(segments->intake), size_of(segments), config->range_grid,
+              request_size(segments));
+    if (may_start(look, true) && size_of(segments) != BLOB_SIZE_UNKNOWN)
         blob_each_want(blob, cut_for_parked, look);
     for (struct list *node = segments->running.next; node != &segments->running;
          node = node->next) {

@@ -114,10 +114,6 @@ static void fail(struct tag_request *request, struct call *call, enum err err)
     struct store *store = request->fetcher->store;
 
     request->answer.retry_after = call_retry_after(call);
-    if (err == ERR_UPSTREAM_TIMEOUT)
-        upstream_rest(request->upstream, err, store->config->upstream_rest);
-    if (err == ERR_UPSTREAM_LIMITED)
-        upstream_rest(request->upstream, err, request->answer.retry_after * 1000);
     if (err != ERR_NAME_UNKNOWN) {
         if (err == ERR_UPSTREAM_REFUSED)
             absence_note(&store->absences, request->key, err, store->config->negative_ttl);

@@ -27,9 +27,9 @@ static enum err err_of_status(int status)
 {
     if (status == 429)
         return ERR_UPSTREAM_LIMITED;
-    if (status >= 500)
-        return ERR_UPSTREAM_FAILED;
-    return ERR_UPSTREAM_REFUSED;
+    if (status == 401 || status == 403)
+        return ERR_UPSTREAM_REFUSED;
+    return ERR_UPSTREAM_FAILED; /* the registry has said nothing of the kind (E4) */
 }
 
 static void finish(struct token_request *request, enum err err)
@@ -97,7 +97,8 @@ static void on_start(struct mail *mail)
         buf_append_text(&url, "&");
     }
     buf_append_text(&url, "scope=");
-    http_percent_encode(&url, view_of(request->scope));
+    const char *asked = request->challenge.scope;
+    http_percent_encode(&url, view_of(asked[0] != '\0' ? asked : request->scope));
     buf_append_text(&authorization, "Authorization: ");
     bool known = upstream_basic(request->upstream, &authorization);
     const char *const headers[] = {"Accept: application/json", known ? authorization.data : NULL,

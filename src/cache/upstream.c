@@ -71,13 +71,23 @@ enum err upstream_is_resting(struct upstream *upstream, uint64_t *ret_retry_afte
     return err;
 }
 
-void upstream_was_well(struct upstream *upstream)
+static void note_answer(struct upstream *upstream, uint64_t well_ms)
 {
     pthread_mutex_lock(&upstream->mutex);
-    upstream->well_ms = now_ms();
+    upstream->well_ms = well_ms;
     if (upstream->rest_reason != ERR_UPSTREAM_LIMITED)
         upstream->rests_until_ms = 0;
     pthread_mutex_unlock(&upstream->mutex);
+}
+
+void upstream_was_well(struct upstream *upstream)
+{
+    note_answer(upstream, now_ms());
+}
+
+void upstream_was_ill(struct upstream *upstream)
+{
+    note_answer(upstream, 0);
 }
 
 bool upstream_well_within(struct upstream *upstream, uint64_t ms)

@@ -437,6 +437,17 @@ struct view transfer_field(struct transfer *transfer, const char *name)
     return view_trim(view_of(header->value));
 }
 
+void transfer_fields(struct transfer *transfer, const char *name, struct buf *out)
+{
+    struct curl_header *header;
+
+    for (size_t i = 0;
+         curl_easy_header(transfer->easy, name, i, CURLH_HEADER, -1, &header) == CURLHE_OK; i++) {
+        buf_append_text(out, i == 0 ? "" : ", ");
+        buf_append_text(out, header->value);
+    }
+}
+
 const char *transfer_problem(const struct transfer *transfer)
 {
     return transfer->problem;

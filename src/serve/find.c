@@ -76,9 +76,7 @@ static void on_wholeness(struct mail *mail)
 
     if (request->caller.answer.err == OK) {
         request_answer_blob(request, request->blob->size);
-    } else if (request->stale) {
-        request_fail(request, ERR_INCOMPLETE);
-    } else {
+    } else { /* its upstream may be there again by now */
         request->known = true;
         confirm(request);
     }
@@ -108,7 +106,8 @@ static void serve_manifest(struct request *request)
 /* Nothing of it is sent before all of it is verified (M3). */
 static bool is_held_whole(const struct request *request, uint64_t size)
 {
-    return request->route.kind == ROUTE_MANIFEST || (size != BLOB_SIZE_UNKNOWN && size <= SMALL_BLOB);
+    return request->route.kind == ROUTE_MANIFEST ||
+           (size != BLOB_SIZE_UNKNOWN && size <= SMALL_BLOB);
 }
 
 /* Where in the blob we wait; and how far it will be read from there. */
@@ -120,7 +119,8 @@ static uint64_t offset_of(struct request *request, uint64_t size)
     return is_held_whole(request, size) ? BLOB_OFFSET_END : first.start;
 }
 
-/* Says what is wanted of the blob, until the request is over: closed ranges, or for good the rest. */
+/* Says what is wanted of the blob, until the request is over: closed ranges, or for good the rest.
+ */
 static void demand(struct request *request)
 {
     uint64_t offset;
@@ -201,8 +201,6 @@ static bool wait_for_end(struct request *request)
 /* Nobody fills it. */
 static void find_partial(struct request *request, const struct blob_view *view)
 {
-    if (request->size == BLOB_SIZE_UNKNOWN)
-        request->size = view->size;
     if (is_all_here(request)) {
         if (request->exchange.outcome == STATS_NONE)
             request->exchange.outcome = STATS_HIT;
@@ -235,12 +233,7 @@ static void find_filling(struct request *request, const struct blob_view *view)
     }
     if (!request->wanted_fill)
         join(request);
-    if (request->size == BLOB_SIZE_UNKNOWN && view->size != BLOB_SIZE_UNKNOWN) {
-        request->size = view->size; /* told by the answer: look again with it */
-        blob_unpark(request->blob, &request->waiter);
-        find(request);
-    } else if (view->readable > 0 && view->size != BLOB_SIZE_UNKNOWN && request->known &&
-               view->answered) {
+    if (view->readable > 0 && view->size != BLOB_SIZE_UNKNOWN && request->known && view->answered) {
         request_answer_blob(request, view->size);
     } else if (view->readable > 0 && !wait_for_end(request)) { /* there was no length to tell */
         find(request);
@@ -263,6 +256,7 @@ static void find_failed(struct request *request, const struct blob_view *view)
         find(request);
         return;
     }
+    request->caller.answer.retry_after = view->retry_after_s;
     request_fail(request, mine != OK ? mine : view->err);
 }
 
@@ -302,18 +296,34 @@ static void find_complete(struct request *request, const struct blob_view *view)
     }
 }
 
+/* A range that cannot be answered is refused before anything is fetched for it. */
+static bool refuse_range(struct request *request)
+{
+    if (request->known && selection_is_outside(&request->selection, request->size))
+        request_fail(request, ERR_RANGE_UNSATISFIABLE);
+    else if (selection_is_excessive(&request->selection, request->size))
+        request_fail(request, ERR_TOO_MANY_RANGES);
+    else
+        return false;
+    return true;
+}
+
 /* Looks at the blob, and does what its state asks for. */
 static void find(struct request *request)
 {
     const struct selection *selection = &request->selection;
 
-    if (request->known && request->size != BLOB_SIZE_UNKNOWN &&
-        selection_is_outside(selection, request->size)) {
-        request_fail(request, ERR_RANGE_UNSATISFIABLE);
-        return;
-    }
     struct blob_view view =
         blob_look(request->blob, offset_of(request, request->size), &request->waiter);
+    if (view.size != BLOB_SIZE_UNKNOWN && view.size != request->size) {
+        request->size = view.size; /* what a manifest says of it is hearsay: look again with it */
+        blob_unpark(request->blob, &request->waiter);
+        find(request);
+        return;
+    }
+    if (request->size != BLOB_SIZE_UNKNOWN && view.state != BLOB_OPENING &&
+        view.state != BLOB_FAILED && refuse_range(request))
+        return;
     if (request->size == BLOB_SIZE_UNKNOWN && view.size == BLOB_SIZE_UNKNOWN && !request->checked &&
         view.state != BLOB_OPENING && view.state != BLOB_FAILED &&
         selection_needs_size(selection)) {
@@ -352,9 +362,10 @@ static void head_of_blob(struct request *request)
 {
     struct blob_record record;
 
-    if (request->known && request->size == BLOB_SIZE_UNKNOWN &&
+    if (request->known &&
         index_get_blob(request->services->store->index, &request->route.digest, &record)) {
-        request->size = record.size;
+        if (record.size != BLOB_SIZE_UNKNOWN) /* it has been seen; a manifest only tells of it */
+            request->size = record.size;
         blob_record_release(&record);
     }
     if (!request->known || request->size == BLOB_SIZE_UNKNOWN) {

@@ -45,6 +45,8 @@ void request_fail(struct request *request, enum err err)
 {
     uint64_t retry_after = request->caller.answer.retry_after;
 
+    if (retry_after > UPSTREAM_REST_MAX_MS / 1000) /* by then we would ask again ourselves */
+        retry_after = UPSTREAM_REST_MAX_MS / 1000;
     stop_waiting(request);
     if (err == ERR_RANGE_UNSATISFIABLE) /* RFC 9110 14.4 */
         buf_printf(&request->exchange.error_fields, "Content-Range: bytes */%llu\r\n",
@@ -128,13 +130,14 @@ static void answer_parts(struct request *request, uint64_t size, const struct ex
     struct piece *pieces = exchange_pieces(exchange, 2 * count + 1);
     for (size_t i = 0; i < count; i++) {
         size_t before = heads->length;
-        buf_printf(heads, "%s--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
+        buf_printf(heads,
+                   "%s--%s\r\nContent-Type: %s\r\nContent-Range: bytes %llu-%llu/%llu\r\n\r\n",
                    i == 0 ? "" : "\r\n", boundary, media_type_of(request),
                    (unsigned long long)extents[i].start, (unsigned long long)(extents[i].end - 1),
                    (unsigned long long)size);
         pieces[2 * i].bytes.length = heads->length - before;
-        pieces[2 * i + 1] = (struct piece){
-            .blob = request->blob, .start = extents[i].start, .end = extents[i].end};
+        pieces[2 * i + 1] =
+            (struct piece){.blob = request->blob, .start = extents[i].start, .end = extents[i].end};
         length += extents[i].end - extents[i].start;
     }
     size_t before = heads->length;

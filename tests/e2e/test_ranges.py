@@ -225,7 +225,7 @@ def test_a_range_ahead_of_the_fill_is_answered_right(entrepot, upstream, spec, s
     """B3, B5: it waits for the fill, or is fetched by itself; either way it is a 206 of the right bytes."""
     running = Running(entrepot, upstream, MiB)
     ahead = Threads(1, lambda _: running.range(spec))
-    wait_until(lambda: running.mirror.metric("entrepot_connections_open") >= 2, "it has come")
+    wait_until(lambda: ahead.results[0] or running.mirror.metric("entrepot_connections_open") >= 2, "it has come")
     running.finish()
     assert_slice(ahead.join()[0], start, stop)
 

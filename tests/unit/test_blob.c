@@ -290,7 +290,7 @@ static void blob_look__never_parks_at_an_end(void **state)
     blob_publish(blob, (struct extent){0, 10});
     assert_true(blob_look(blob, 3, &sleeper.waiter).readable == 7);
     assert_false(list_is_linked(&sleeper.waiter.parked));
-    blob_fail(blob, ERR_DIGEST_MISMATCH, NULL);
+    blob_fail(blob, ERR_DIGEST_MISMATCH, NULL, 0);
     struct blob_view view = blob_look(blob, 3, &sleeper.waiter);
     assert_true(view.state == BLOB_FAILED && view.err == ERR_DIGEST_MISMATCH && view.readable == 0);
     assert_false(list_is_linked(&sleeper.waiter.parked));
@@ -322,7 +322,7 @@ static void blob_publish__wakes_only_whom_it_covers(void **state)
     assert_true(at[0].woken == 0 && at[1].woken == 1 && at[2].woken == 1 && at[3].woken == 0);
     deliver();
     assert_true(at[1].woken == 1 && at[2].woken == 1);
-    blob_fail(blob, ERR_UPSTREAM_BROKEN, NULL);
+    blob_fail(blob, ERR_UPSTREAM_BROKEN, NULL, 0);
     deliver();
     assert_true(at[0].woken == 1 && at[1].woken == 1 && at[2].woken == 1 && at[3].woken == 1);
 }
@@ -363,7 +363,7 @@ static void blob_set_held_by__wakes_everybody(void **state)
     blob_wake(blob);
     deliver();
     assert_int_equal(sleeper.woken, 2);
-    blob_fail(blob, ERR_BLOB_UNKNOWN, NULL);
+    blob_fail(blob, ERR_BLOB_UNKNOWN, NULL, 0);
 }
 
 static void blob_finish__takes_a_failed_blob_out_of_the_table(void **state)
@@ -372,7 +372,7 @@ static void blob_finish__takes_a_failed_blob_out_of_the_table(void **state)
 
     (void)state;
     fill();
-    blob_fail(blob, ERR_DISK_FULL, NULL);
+    blob_fail(blob, ERR_DISK_FULL, NULL, 0);
     assert_null(blobs_find(&table, &digest));
     assert_int_equal(blob_look(blob, 0, NULL).err, ERR_DISK_FULL);
 }

@@ -206,7 +206,7 @@ static void *fill_blobs(void *argument)
         if (b != FAILING)
             await(&awaited[b], 0);
         if (b == FAILING)
-            blob_fail(blobs[b], ERR_UPSTREAM_BROKEN, NULL);
+            blob_fail(blobs[b], ERR_UPSTREAM_BROKEN, NULL, 0);
         else
             blob_finish(blobs[b]);
     }

@@ -1,4 +1,5 @@
-/* plan against a map of bytes: what is asked for is missing, wanted or its neighbour, and never twice. */
+/* plan against a map of bytes: what is asked for is missing, wanted or its neighbour, and never
+ * twice. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
