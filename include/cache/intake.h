@@ -27,8 +27,8 @@ const struct extents *intake_present(const struct intake *intake);
 /* How many bytes of `range` are missing; to the end of the blob when that is known. */
 uint64_t intake_missing(const struct intake *intake, struct extent range);
 
-/* Takes the blob's size, as `source` tells it in an answer. ERR_SIZE_MISMATCH: it was told otherwise
- * before, by an answer or by a manifest; that is forgotten then, for the next try. */
+/* Takes the blob's size, as `source` tells it in an answer. ERR_SIZE_MISMATCH: it was told
+ * otherwise before, by an answer or by a manifest; that is forgotten then, for the next try. */
 enum err intake_take_size(struct intake *intake, const struct source *source,
                           uint64_t size) MUST_CHECK;
 

@@ -29,8 +29,9 @@ enum err intake_take_size(struct intake *intake, const struct source *source, ui
 
     if (size > INT64_MAX)
         return ERR_UPSTREAM_NONSENSE;
-    if (blob->size != BLOB_SIZE_UNKNOWN ? blob->size != size
-                                        : source->size != BLOB_SIZE_UNKNOWN && source->size != size) {
+    if (blob->size != BLOB_SIZE_UNKNOWN
+            ? blob->size != size
+            : source->size != BLOB_SIZE_UNKNOWN && source->size != size) {
         /* One of them lies: the next try goes by what was said last. */
         source_note_held(source, intake->store->index, &blob->digest, size, false);
         return ERR_SIZE_MISMATCH;

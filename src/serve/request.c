@@ -186,6 +186,7 @@ void request_answer_blob(struct request *request, uint64_t size)
         request_fail(request, ERR_TOO_MANY_RANGES);
         return;
     }
+    blob_unpark(request->blob, &request->waiter); /* what it waited for may have come just now */
     touch(request);
     extents = selection_extents(selection, size, &count);
     if (selection->count > 1)
