@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cache/index_probe.h"
 
 enum { KEY_MAX = 1 + DIGEST_BYTES_MAX, READERS_MAX = 2048, TOUCHES_MAX = 4096, TOUCH_DELAY_S = 10 };
 
@@ -450,7 +451,7 @@ static bool is_truncated(MDB_env *env, const char *path)
     return (uint64_t)file.st_size < ((uint64_t)info.me_last_pgno + 1) * pages.ms_psize;
 }
 
-/* A damaged page deep in the file shows only when it is read, and LMDB then cannot go on. */
+/* What was sound when we started is so no more, and LMDB cannot go on. */
 static void on_damage(MDB_env *env, const char *what)
 {
     const char *path = "the index";
@@ -531,7 +532,7 @@ static enum err open_or_replace(struct index *index, const char *path, struct bu
         buf_printf(ret_problem, "%s cannot be made: %s", path, strerror(errno));
         return ERR_DISK_FAILED;
     }
-    int code = open_env(index, path);
+    int code = index_probe(path, table_names, TABLES) ? open_env(index, path) : MDB_CORRUPTED;
     if (is_damage(code)) {
         (void)snprintf(aside, sizeof(aside), "%s.damaged-%lld", path, (long long)time(NULL));
         log_message(CONFIG_LOG_WARN, "index", "%s is damaged (%s): set aside as %s", path,

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,10 +16,17 @@ enum { ACCEPTS_A_TURN = 64, ACCEPT_PAUSE_MS = 100, BACKLOG = 4096 };
 /* More clients than max_connections: say so, rather than let them wait. */
 static void turn_away(int fd)
 {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
-                                 "Content-Length: 0\r\nRetry-After: 1\r\n\r\n";
+#define BODY                                                                                       \
+    "{\"errors\":[{\"code\":\"UNAVAILABLE\",\"message\":\"too many clients "                       \
+    "(max_connections)\"}]}\n"
+    char answer[512]; /* E1 */
+    int length = snprintf(answer, sizeof(answer),
+                          "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
+                          "Content-Type: application/json\r\nContent-Length: %zu\r\n"
+                          "Retry-After: 1\r\n\r\n" BODY,
+                          sizeof(BODY) - 1);
 
-    (void)!send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)!send(fd, answer, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
     close(fd);
 }

@@ -1,6 +1,8 @@
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/config.h"
 #include "base/stats.h"
@@ -85,8 +87,20 @@ static int reference(int count, char **arguments)
     return print(&text);
 }
 
+/* Descriptors 0 to 2 are there, so that no file of ours gets one of their numbers. */
+static void open_standard_files(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = dup(fd);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_files();
     const char *command = argc > 1 ? argv[1] : "";
     bool asks_help = argc > 2 && strcmp(argv[2], "--help") == 0;
 

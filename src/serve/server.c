@@ -159,13 +159,25 @@ static void on_signal(uv_signal_t *handle, int number)
  * sleep for tens of milliseconds, until every processor has let go of the old one
  * (synchronize_rcu).
  */
-static void make_room_for_descriptors(const struct config *config)
+static void make_room_for_descriptors(struct config *config)
 {
     uint64_t needed = config->max_connections + config->open_blobs + DESCRIPTORS_SPARE;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
+    if (limit.rlim_max < needed) {
+        uint64_t fit = limit.rlim_max > 2 * DESCRIPTORS_SPARE ? limit.rlim_max - DESCRIPTORS_SPARE
+                                                              : limit.rlim_max / 2;
+        uint64_t clients = fit > 2 * config->open_blobs ? fit - config->open_blobs : fit / 2 + 1;
+        bool is_tight = clients < config->max_connections / 2;
+        log_message(is_tight ? CONFIG_LOG_WARN : CONFIG_LOG_INFO, "descriptors",
+                    "`ulimit -n` is %llu: at most %llu clients at once; for max_connections, %llu, "
+                    "raise it to %llu",
+                    (unsigned long long)limit.rlim_max, (unsigned long long)clients,
+                    (unsigned long long)config->max_connections, (unsigned long long)needed);
+        config->max_connections = clients;
+    }
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -249,8 +261,9 @@ static void run(struct server *server, const int *fds, int admin_fd)
     loop_release(&server->loop);
 }
 
-enum err server_run(const struct config *config, struct buf *ret_problem)
+enum err server_run(const struct config *given, struct buf *ret_problem)
 {
+    struct config fitted = *given, *config = &fitted; /* what it owns stays the caller's */
     struct server *server = check_calloc(1, sizeof(*server));
     int *fds = check_calloc(config->serve_threads, sizeof(*fds));
     char pool[24];
@@ -259,12 +272,12 @@ enum err server_run(const struct config *config, struct buf *ret_problem)
     (void)snprintf(pool, sizeof(pool), "%llu", (unsigned long long)config->pool_threads);
     setenv("UV_THREADPOOL_SIZE", pool, 1); /* before anything uses the pool */
     signal(SIGPIPE, SIG_IGN);
-    make_room_for_descriptors(config);
     CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     server->config = config;
     server->registries = check_calloc(config->serve_threads, sizeof(*server->registries));
     server->ended = check_calloc(config->serve_threads, sizeof(*server->ended));
     log_start((enum config_log_level)config->log_level, (enum config_log_format)config->log_format);
+    make_room_for_descriptors(config);
     enum err err = store_open(&server->store, config, ret_problem);
     if (err == OK) {
         err = bind_all(config, fds, &admin_fd, ret_problem);

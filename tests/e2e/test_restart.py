@@ -184,8 +184,15 @@ def test_an_index_of_an_unknown_version_is_refused(entrepot, upstream, image):
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda data: b"\xff" * len(data), lambda data: data[:5000], lambda data: b""],
-    ids=["overwritten", "truncated", "emptied"],
+    [
+        lambda data: b"\xff" * len(data),
+        lambda data: data[:5000],
+        lambda data: b"",
+        lambda data: data[:8192] + bytes(255 - byte for byte in data[8192:]),
+        *(lambda data, at=at: data[:at] + bytes(255 - b for b in data[at : at + 4096]) + data[at + 4096 :]
+          for at in (8192, 12288, 16384)),
+    ],
+    ids=["overwritten", "truncated", "emptied", "inverted", "page 2", "page 3", "page 4"],
 )
 def test_a_damaged_index_is_rebuilt_from_the_blobs(entrepot, upstream, image, damage):
     mirror = filled(entrepot, upstream, image)
