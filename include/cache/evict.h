@@ -10,6 +10,7 @@
  * open blobs, so that a request that comes just then waits, and finds it gone.
  */
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,14 +25,42 @@ struct evictor {
     bool running;
     uint64_t not_before_ms; /* after a pass that could remove nothing */
     uint64_t removed;       /* by the last pass */
+    uint64_t wanted;        /* by those who wait for the running pass */
+    struct mail kick;       /* somebody waits */
+    pthread_mutex_t mutex;  /* guards what follows */
+    struct list waiting;    /* for the next pass, */
+    struct list passing;    /* and for the running one */
+    bool closed;
     void (*on_stopped)(struct evictor *evictor);
 };
 
+/* Who waits for room. Embedded in the waiter; belongs to its loop. */
+struct evict_waiter {
+    struct mail mail; /* delivered when `err` is known */
+    struct loop *loop;
+    struct list node;
+    uint64_t bytes;
+    enum err err; /* OK: there was room a moment ago. ERR_NO_ROOM, ERR_STOPPING: there is none */
+};
+
+/* Makes it the store's. */
 void evictor_init(struct evictor *evictor, struct store *store, struct loop *loop);
 
-/* Counts `bytes` that a fill will still write to a blob of `size`. ERR_OVER_BUDGET when the blob
- * could never fit. Thread: any. */
+/* After evictor_stop(). */
+void evictor_release(struct evictor *evictor);
+
+/*
+ * Counts `bytes` that a fill will still write, after which there will be `size` bytes of its blob.
+ * ERR_OVER_BUDGET: the blob could never fit. ERR_NO_ROOM: it does not fit now, and nothing was
+ * counted; evict_wait() may help. Thread: any.
+ */
 enum err evict_reserve(struct store *store, uint64_t size, uint64_t bytes) MUST_CHECK;
+
+/* Asks for room for `waiter->bytes`: its mail comes once. Thread: waiter->loop. */
+void evict_wait(struct store *store, struct evict_waiter *waiter);
+
+/* Waits no more: the mail will not come. Harmless when it does not wait. Thread: waiter->loop. */
+void evict_leave(struct store *store, struct evict_waiter *waiter);
 
 /* Gives back what was reserved and not written. Thread: any. */
 void evict_unreserve(struct store *store, uint64_t bytes);
@@ -40,7 +69,8 @@ void evict_unreserve(struct store *store, uint64_t bytes);
  * any. */
 void evict_press(struct store *store);
 
-/* Whether what is stored and reserved exceeds the budget. Thread: any. */
+/* Whether what is stored and reserved is so near to the budget that a pass should make room before
+ * somebody has to wait for it. Thread: any. */
 bool evict_is_due(const struct store *store);
 
 /* Starts a pass over the index in the pool, when one is due. Thread: evictor->loop. */

@@ -7,6 +7,7 @@
  * writing, and goes on after a break where it broke.
  *
  *   CALL <-> PAUSE       a try failed: wait, then ask for what is missing
+ *     |<-> ROOM -> ENDING     the cache is full: wait until something is evicted; there is nothing
  *     |-----> HASH -> LEARN -> SETTLE -> ENDING
  *     |         `--> ENDING   the digest differs
  *     |------------> ENDING   failed for good, with every source that was offered

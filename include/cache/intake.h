@@ -19,6 +19,8 @@ struct intake {
     struct blob *blob;   /* borrowed */
     uint64_t received;   /* new bytes written */
     uint64_t recorded;   /* `received` when the extents were last recorded */
+    uint64_t reserved;   /* of the budget, and not yet used */
+    uint64_t lacking;    /* what a reservation that found no room asked for */
 };
 
 /* The only one who changes `present` is the owner loop, so it may look without the mutex. */
@@ -32,15 +34,17 @@ uint64_t intake_missing(const struct intake *intake, struct extent range);
 enum err intake_take_size(struct intake *intake, const struct source *source,
                           uint64_t size) MUST_CHECK;
 
-/* Counts `bytes` more in the budget, for a request for a part of the blob, or for all of it. */
-enum err intake_reserve(struct intake *intake, uint64_t bytes, uint64_t *reserved) MUST_CHECK;
+/* Sees to it that `bytes` are reserved in the budget for what is still to be written. ERR_NO_ROOM,
+ * ERR_OVER_BUDGET. */
+enum err intake_reserve(struct intake *intake, uint64_t bytes) MUST_CHECK;
 
 /* Gives back what was reserved and not used. */
-void intake_unreserve(struct intake *intake, uint64_t *reserved);
+void intake_unreserve(struct intake *intake);
 
-/* Writes and publishes what is not there yet of [at, at + length), out of `*reserved`. */
-enum err intake_store(struct intake *intake, uint64_t at, const char *data, size_t length,
-                      uint64_t *reserved) MUST_CHECK;
+/* Writes and publishes what is not there yet of [at, at + length). What was not reserved is now, or
+ * it is ERR_NO_ROOM. */
+enum err intake_store(struct intake *intake, uint64_t at, const char *data,
+                      size_t length) MUST_CHECK;
 
 /* `source` has shown that it holds the blob. */
 void intake_note_held(struct intake *intake, const struct source *source);

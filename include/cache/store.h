@@ -24,6 +24,8 @@
 #include "cache/index.h"
 #include "cache/upstream.h"
 
+struct evictor;
+
 struct store {
     const struct config *config; /* borrowed */
     int directory;               /* owned; all paths are relative to it */
@@ -37,6 +39,7 @@ struct store {
     _Atomic uint64_t used;             /* bytes of complete and partial blobs */
     _Atomic uint64_t pressed;          /* a ceiling below the budget, for the next eviction */
     _Atomic uint64_t reserved;         /* bytes that running fills will still write */
+    _Atomic(struct evictor *) evictor; /* who makes room; NULL: nobody yet, or no more */
 };
 
 /*

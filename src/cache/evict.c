@@ -18,10 +18,16 @@ static uint64_t ceiling(const struct store *store)
     return pressed < store->config->cache_size ? pressed : store->config->cache_size;
 }
 
-/* A pass makes room below the budget, so that not every blob that comes starts one: 5 %. */
+/* A pass makes room below the budget, so that not every blob that comes starts one, or waits for
+ * it: down to 95 %, whenever 98 % are used. */
 static uint64_t low_water(const struct store *store)
 {
     return ceiling(store) / 100 * 95;
+}
+
+static uint64_t high_water(const struct store *store)
+{
+    return ceiling(store) / 100 * 98;
 }
 
 struct victim {
@@ -42,8 +48,11 @@ enum err evict_reserve(struct store *store, uint64_t size, uint64_t bytes)
                     (unsigned long long)size, (unsigned long long)store->config->cache_size);
         return ERR_OVER_BUDGET;
     }
-    store->reserved += bytes;
-    return OK;
+    store->reserved += bytes; /* first: of two who come at once at most one is told that he fits */
+    if (store->used + store->reserved <= store->config->cache_size)
+        return OK;
+    store->reserved -= bytes;
+    return ERR_NO_ROOM;
 }
 
 void evict_unreserve(struct store *store, uint64_t bytes)
@@ -60,7 +69,7 @@ void evict_press(struct store *store)
 
 bool evict_is_due(const struct store *store)
 {
-    return store->used + store->reserved > ceiling(store);
+    return store->used + store->reserved > high_water(store);
 }
 
 static bool collect(void *argument, const struct digest *digest, const struct blob_record *record)
@@ -131,8 +140,11 @@ static void on_work(struct disk_job *job)
     index_each_blob(store->index, collect, &victims);
     if (victims.count > 0)
         qsort(victims.list, victims.count, sizeof(*victims.list), by_last_use);
+    uint64_t low = low_water(store), top = ceiling(store);
+    uint64_t goal =
+        evictor->wanted > top - low ? top - (evictor->wanted < top ? evictor->wanted : top) : low;
     for (size_t i = 0; i < victims.count; i++) {
-        if (store->used + store->reserved <= low_water(store))
+        if (store->used + store->reserved <= goal)
             break;
         uint64_t size = remove_blob(store, &victims.list[i].digest);
         removed += size > 0;
@@ -149,6 +161,79 @@ static void on_work(struct disk_job *job)
                 (unsigned long long)removed, (unsigned long long)bytes);
 }
 
+/* ---- who waits ---- */
+
+static void answer(struct evict_waiter *waiter, enum err err)
+{
+    waiter->err = err;
+    loop_post(waiter->loop, &waiter->mail); /* under the lock: see evict_leave */
+}
+
+/* Tells all of a list. */
+static void answer_all_locked(struct evictor *evictor, struct list *list, enum err err)
+{
+    const struct store *store = evictor->store;
+
+    while (!list_is_empty(list)) {
+        struct evict_waiter *waiter = container_of(list->next, struct evict_waiter, node);
+        list_unlink(&waiter->node);
+        bool fits = store->used + store->reserved + waiter->bytes <= store->config->cache_size;
+        answer(waiter, err != OK || fits ? err : ERR_NO_ROOM);
+    }
+}
+
+void evict_wait(struct store *store, struct evict_waiter *waiter)
+{
+    struct evictor *evictor = store->evictor;
+
+    waiter->err = ERR_NO_ROOM;
+    if (evictor == NULL) {
+        loop_post(waiter->loop, &waiter->mail);
+        return;
+    }
+    pthread_mutex_lock(&evictor->mutex);
+    if (evictor->closed) {
+        answer(waiter, ERR_STOPPING);
+    } else {
+        bool first = list_is_empty(&evictor->waiting);
+        list_append(&evictor->waiting, &waiter->node);
+        if (first)
+            loop_post(evictor->loop, &evictor->kick);
+    }
+    pthread_mutex_unlock(&evictor->mutex);
+}
+
+void evict_leave(struct store *store, struct evict_waiter *waiter)
+{
+    struct evictor *evictor = store->evictor;
+
+    if (evictor != NULL) {
+        pthread_mutex_lock(&evictor->mutex);
+        if (list_is_linked(&waiter->node))
+            list_unlink(&waiter->node);
+        pthread_mutex_unlock(&evictor->mutex);
+    }
+    loop_recall(waiter->loop, &waiter->mail);
+}
+
+/* ---- passes ---- */
+
+static void start_pass(struct evictor *evictor)
+{
+    pthread_mutex_lock(&evictor->mutex);
+    evictor->wanted = 0;
+    while (!list_is_empty(&evictor->waiting)) {
+        struct evict_waiter *waiter =
+            container_of(evictor->waiting.next, struct evict_waiter, node);
+        list_unlink(&waiter->node);
+        list_append(&evictor->passing, &waiter->node);
+        evictor->wanted += waiter->bytes;
+    }
+    pthread_mutex_unlock(&evictor->mutex);
+    evictor->running = true;
+    disk_run(&evictor->job, evictor->loop);
+}
+
 static void on_done(struct disk_job *job)
 {
     struct evictor *evictor = container_of(job, struct evictor, job);
@@ -156,14 +241,40 @@ static void on_done(struct disk_job *job)
     evictor->running = false;
     if (evictor->removed == 0)
         evictor->not_before_ms = loop_now_ms(evictor->loop) + EMPTY_PASS_PAUSE_MS;
+    pthread_mutex_lock(&evictor->mutex);
+    answer_all_locked(evictor, &evictor->passing, OK);
+    bool more = !list_is_empty(&evictor->waiting);
+    pthread_mutex_unlock(&evictor->mutex);
     if (evictor->on_stopped != NULL)
         evictor->on_stopped(evictor);
+    else if (more)
+        start_pass(evictor);
+}
+
+static void on_kick(struct mail *mail)
+{
+    struct evictor *evictor = container_of(mail, struct evictor, kick);
+
+    if (!evictor->running && evictor->on_stopped == NULL)
+        start_pass(evictor);
 }
 
 void evictor_init(struct evictor *evictor, struct store *store, struct loop *loop)
 {
-    *evictor =
-        (struct evictor){.store = store, .loop = loop, .job = {.work = on_work, .done = on_done}};
+    *evictor = (struct evictor){.store = store,
+                                .loop = loop,
+                                .job = {.work = on_work, .done = on_done},
+                                .kick.deliver = on_kick};
+    pthread_mutex_init(&evictor->mutex, NULL);
+    list_init(&evictor->waiting);
+    list_init(&evictor->passing);
+    store->evictor = evictor;
+}
+
+void evictor_release(struct evictor *evictor)
+{
+    evictor->store->evictor = NULL;
+    pthread_mutex_destroy(&evictor->mutex);
 }
 
 void evict_run(struct evictor *evictor)
@@ -172,14 +283,18 @@ void evict_run(struct evictor *evictor)
     if (evictor->running || evictor->on_stopped != NULL || !evict_is_due(evictor->store) ||
         loop_now_ms(evictor->loop) < evictor->not_before_ms)
         return;
-    evictor->running = true;
-    disk_run(&evictor->job, evictor->loop);
+    start_pass(evictor);
 }
 
 void evictor_stop(struct evictor *evictor, void (*on_stopped)(struct evictor *evictor))
 {
     loop_check_thread(evictor->loop);
     evictor->on_stopped = on_stopped;
+    pthread_mutex_lock(&evictor->mutex);
+    evictor->closed = true;
+    answer_all_locked(evictor, &evictor->waiting, ERR_STOPPING);
+    pthread_mutex_unlock(&evictor->mutex);
+    loop_recall(evictor->loop, &evictor->kick);
     if (!evictor->running)
         on_stopped(evictor);
 }

@@ -27,7 +27,7 @@ enum {
     LINGER_MS = 2000, /* the next range of a lazy reader finds the redirect's target still known */
 };
 
-#define FETCH_STATES(X) X(CALL) X(PAUSE) X(IDLE) X(HASH) X(LEARN) X(SETTLE) X(ENDING)
+#define FETCH_STATES(X) X(CALL) X(PAUSE) X(ROOM) X(IDLE) X(HASH) X(LEARN) X(SETTLE) X(ENDING)
 
 #define X(name) FETCH_##name,
 enum fetch_state { FETCH_STATES(X) FETCH_STATE_COUNT };
@@ -46,13 +46,15 @@ struct fetch {
     uv_timer_t timer;         /* PAUSE, IDLE */
     struct hashing hashing;   /* runs beside CALL and PAUSE */
     struct retry retry;
-    uint64_t reserved; /* of the budget, for the bytes that were at hand */
+    struct evict_waiter room; /* ROOM */
+    uint64_t pressed;         /* bytes received when the disk was full the last time */
     uint64_t resumed;
     uint64_t noted; /* bytes received that the log knows of */
     uint64_t started_us;
 };
 
 static void ask_on(struct fetch *fetch);
+static void take_given(struct fetch *fetch);
 static void step_hash(struct fetch *fetch);
 
 static void set_state(struct fetch *fetch, enum fetch_state state)
@@ -61,8 +63,12 @@ static void set_state(struct fetch *fetch, enum fetch_state state)
     static const char *const names[] = {FETCH_STATES(X)};
 #undef X
     static const bool edges[FETCH_STATE_COUNT][FETCH_STATE_COUNT] = {
-        [FETCH_CALL] =
-            {[FETCH_PAUSE] = true, [FETCH_IDLE] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
+        [FETCH_CALL] = {[FETCH_PAUSE] = true,
+                        [FETCH_ROOM] = true,
+                        [FETCH_IDLE] = true,
+                        [FETCH_HASH] = true,
+                        [FETCH_ENDING] = true},
+        [FETCH_ROOM] = {[FETCH_CALL] = true, [FETCH_ENDING] = true},
         [FETCH_PAUSE] = {[FETCH_CALL] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
         [FETCH_IDLE] = {[FETCH_CALL] = true, [FETCH_ENDING] = true},
         [FETCH_HASH] = {[FETCH_LEARN] = true, [FETCH_SETTLE] = true, [FETCH_ENDING] = true},
@@ -140,7 +146,7 @@ static void dispose(struct fetch *fetch)
     if (fetch->hashing.running)
         return; /* its end comes back here */
     fetch->blob->fetch = NULL;
-    intake_unreserve(&fetch->intake, &fetch->reserved);
+    intake_unreserve(&fetch->intake);
     uv_close((uv_handle_t *)&fetch->timer, on_timer_closed);
 }
 
@@ -148,7 +154,7 @@ static void dispose(struct fetch *fetch)
 static bool is_ours(enum err err)
 {
     return err == ERR_STOPPING || err == ERR_DISK_FULL || err == ERR_DISK_FAILED ||
-           err == ERR_OVER_BUDGET;
+           err == ERR_OVER_BUDGET || err == ERR_NO_ROOM;
 }
 
 static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
@@ -167,8 +173,6 @@ static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
     } else {
         intake_record(&fetch->intake);
     }
-    if (err == ERR_DISK_FULL)
-        evict_press(store);
     note_end(fetch, err);
     fetch->fetcher->running--;
     blob_fail(fetch->blob, err, is_ours(err) ? NULL : fetch->sources[0].key, retry_after_s);
@@ -291,6 +295,33 @@ static void on_pause_over(uv_timer_t *timer)
     ask_on(fetch);
 }
 
+/* ---- ROOM: the cache is full ---- */
+
+static void on_room(struct mail *mail)
+{
+    struct fetch *fetch = container_of(mail, struct fetch, room.mail);
+    LOOP_CALLBACK(&fetch->fetcher->loop);
+
+    if (fetch->room.err != OK) {
+        fail(fetch, fetch->room.err, 0);
+        return;
+    }
+    set_state(fetch, FETCH_CALL);
+    if (fetch->given.length > 0)
+        take_given(fetch);
+    else
+        ask_on(fetch);
+}
+
+/* What runs is given up: its bytes could not be kept. */
+static void wait_for_room(struct fetch *fetch)
+{
+    segments_cancel(&fetch->segments);
+    set_state(fetch, FETCH_ROOM);
+    fetch->room.bytes = fetch->intake.lacking;
+    evict_wait(fetch->fetcher->store, &fetch->room);
+}
+
 /* When one source fails and may do better later, another is asked meanwhile. */
 static void turn_to_another(struct fetch *fetch)
 {
@@ -327,7 +358,15 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
     bool fresh = fetch->intake.received == 0;
 
     retry_note(&fetch->retry, end->progressed);
-    if (end->err == ERR_UPSTREAM_NONSENSE && end->parted && !fetch->segments.whole_only) {
+    if (end->err == ERR_DISK_FULL && fetch->pressed != fetch->intake.received &&
+        fetch->state == FETCH_CALL) {
+        /* Sooner than the budget: others go, once for each new byte that comes of it. */
+        fetch->pressed = fetch->intake.received;
+        evict_press(store);
+        wait_for_room(fetch);
+    } else if (end->err == ERR_NO_ROOM && fetch->state == FETCH_CALL) {
+        wait_for_room(fetch);
+    } else if (end->err == ERR_UPSTREAM_NONSENSE && end->parted && !fetch->segments.whole_only) {
         segments_ask_whole(&fetch->segments);
         ask_on(fetch);
     } else if ((end->answered || end->err != ERR_UPSTREAM_TIMEOUT) && /* else it rests now */
@@ -411,21 +450,30 @@ static void on_linger_over(uv_timer_t *timer)
     dispose(fetch);
 }
 
-/* Whether the blob as a whole was asked for, and could never be kept. */
-static bool is_too_large(const struct fetch *fetch)
+/* Room for all that is wanted of a blob that is wanted whole, before the first byte of it comes:
+ * two that fit one after the other must not each wait for the other's half. */
+static enum err reserve_rest(struct fetch *fetch)
 {
     struct blob_view view = blob_look(fetch->blob, 0, NULL);
     uint64_t size = view.size != BLOB_SIZE_UNKNOWN ? view.size : fetch->sources[0].size;
 
-    return size != BLOB_SIZE_UNKNOWN && view.whole &&
-           evict_reserve(fetch->fetcher->store, size, 0) != OK;
+    if (size == BLOB_SIZE_UNKNOWN || !view.whole)
+        return OK;
+    return intake_reserve(&fetch->intake, intake_missing(&fetch->intake, (struct extent){0, size}));
+}
+
+static void begin_idle(struct fetch *fetch)
+{
+    set_state(fetch, FETCH_IDLE);
+    intake_unreserve(&fetch->intake);
+    note_end(fetch, OK);
+    fetch->fetcher->running--;
+    uv_timer_start(&fetch->timer, on_linger_over, LINGER_MS, 0);
 }
 
 /* CALL: goes on with whatever there is to do. */
 static void ask_on(struct fetch *fetch)
 {
-    enum err err = OK;
-
     if (fetch->state != FETCH_CALL && fetch->state != FETCH_PAUSE)
         return;
     if (is_whole(fetch)) {
@@ -434,18 +482,17 @@ static void ask_on(struct fetch *fetch)
     }
     if (fetch->state == FETCH_PAUSE)
         return;
-    if (fetch->segments.count == 0 && is_too_large(fetch))
-        err = ERR_OVER_BUDGET;
-    else
+    enum err err = reserve_rest(fetch);
+    if (err == OK)
         err = segments_ask(&fetch->segments);
-    if (err != OK && fetch->segments.count == 0) {
+    if (fetch->segments.count > 0)
+        return; /* what had no room is asked for when they have ended */
+    if (err == ERR_NO_ROOM)
+        wait_for_room(fetch);
+    else if (err != OK)
         fail(fetch, err, 0);
-    } else if (fetch->segments.count == 0) {
-        set_state(fetch, FETCH_IDLE);
-        note_end(fetch, OK);
-        fetch->fetcher->running--;
-        uv_timer_start(&fetch->timer, on_linger_over, LINGER_MS, 0);
-    }
+    else
+        begin_idle(fetch);
 }
 
 /* ---- starting, and stopping ---- */
@@ -457,13 +504,14 @@ static void take_given(struct fetch *fetch)
     uint64_t length = fetch->given.length;
 
     enum err err = intake_take_size(intake, &fetch->sources[0], length);
-    if (err == OK)
-        err = intake_reserve(intake, intake_missing(intake, (struct extent){0, length}),
-                             &fetch->reserved);
     if (err == OK && fetch->blob->fd < 0)
         err = partial_create(fetch->fetcher->store, fetch->blob);
     if (err == OK)
-        err = intake_store(intake, 0, fetch->given.data, length, &fetch->reserved);
+        err = intake_store(intake, 0, fetch->given.data, length);
+    if (err == ERR_NO_ROOM) {
+        wait_for_room(fetch);
+        return;
+    }
     if (err != OK) {
         fail(fetch, err, 0);
         return;
@@ -490,6 +538,9 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
     segments_init(&fetch->segments, &fetch->intake, &fetcher->calls, &fetch->sources[0], &events);
     CHECK(uv_timer_init(&fetcher->loop.uv, &fetch->timer) == 0);
     hashing_init(&fetch->hashing, blob->digest.algorithm, on_hash_progress);
+    fetch->pressed = UINT64_MAX;
+    fetch->room.loop = &fetcher->loop;
+    fetch->room.mail.deliver = on_room;
     list_append(&fetcher->fetches, &fetch->node);
     note_begin(fetch);
     blob_fill(blob);
@@ -528,8 +579,9 @@ void fetch_stop(struct fetch *fetch)
         on_linger_over(&fetch->timer);
         return;
     }
-    if (fetch->state != FETCH_PAUSE && fetch->state != FETCH_HASH)
+    if (fetch->state != FETCH_PAUSE && fetch->state != FETCH_ROOM && fetch->state != FETCH_HASH)
         return;
+    evict_leave(fetch->fetcher->store, &fetch->room);
     uv_timer_stop(&fetch->timer);
     fail(fetch, ERR_STOPPING, 0);
 }

@@ -43,45 +43,48 @@ enum err intake_take_size(struct intake *intake, const struct source *source, ui
     return OK;
 }
 
-enum err intake_reserve(struct intake *intake, uint64_t bytes, uint64_t *reserved)
+enum err intake_reserve(struct intake *intake, uint64_t bytes)
 {
-    uint64_t there = extents_total(intake_present(intake));
-
-    enum err err = evict_reserve(intake->store, there + bytes, bytes);
+    if (bytes <= intake->reserved)
+        return OK;
+    uint64_t more = bytes - intake->reserved;
+    enum err err =
+        evict_reserve(intake->store, extents_total(intake_present(intake)) + bytes, more);
     if (err == OK)
-        *reserved += bytes;
+        intake->reserved = bytes;
+    else
+        intake->lacking = more;
     return err;
 }
 
-void intake_unreserve(struct intake *intake, uint64_t *reserved)
+void intake_unreserve(struct intake *intake)
 {
-    evict_unreserve(intake->store, *reserved);
-    *reserved = 0;
+    evict_unreserve(intake->store, intake->reserved);
+    intake->reserved = 0;
 }
 
 /* What was reserved of the budget is used now. */
-static void use(struct intake *intake, uint64_t bytes, uint64_t *reserved)
+static void use(struct intake *intake, uint64_t bytes)
 {
-    uint64_t part = bytes < *reserved ? bytes : *reserved;
-
     intake->store->used += bytes;
-    evict_unreserve(intake->store, part);
-    *reserved -= part;
+    evict_unreserve(intake->store, bytes);
+    intake->reserved -= bytes;
 }
 
-enum err intake_store(struct intake *intake, uint64_t at, const char *data, size_t length,
-                      uint64_t *reserved)
+enum err intake_store(struct intake *intake, uint64_t at, const char *data, size_t length)
 {
     struct extent rest = {at, at + length}, gap;
 
     while (extents_first_gap(intake_present(intake), rest, &gap)) {
         uint64_t part = gap.end - gap.start;
-        enum err err = disk_write(intake->blob->fd, data + (gap.start - at), part, gap.start);
+        enum err err = intake_reserve(intake, part);
+        if (err == OK)
+            err = disk_write(intake->blob->fd, data + (gap.start - at), part, gap.start);
         if (err != OK)
             return err;
         blob_publish(intake->blob, gap);
         intake->received += part;
-        use(intake, part, reserved);
+        use(intake, part);
         rest.start = gap.end;
     }
     return OK;

@@ -23,7 +23,6 @@ struct segment {
     uint64_t at;        /* where the next byte of the body belongs */
     uint64_t end;       /* no byte from here on is taken; UINT64_MAX: nobody knows */
     uint64_t announced; /* the end as the answer's head told it; `end` may be moved before it */
-    uint64_t reserved;  /* of the budget */
     uint64_t received;
     uint64_t started_us;
     unsigned turn;   /* segments->turns when it began */
@@ -64,7 +63,6 @@ void segments_init(struct segments *segments, struct intake *intake, struct call
 
 static void segment_free(struct segment *segment)
 {
-    intake_unreserve(segment->segments->intake, &segment->reserved);
     list_unlink(&segment->node);
     segment->segments->count--;
     free(segment);
@@ -108,6 +106,22 @@ void segments_turn(struct segments *segments)
 
 /* ---- an answer comes ---- */
 
+/* What running segments will still write, as far as anybody knows. */
+static uint64_t outstanding(const struct segments *segments)
+{
+    uint64_t bytes = 0;
+
+    for (struct list *node = segments->running.next; node != &segments->running;
+         node = node->next) {
+        const struct segment *segment = container_of(node, struct segment, node);
+        uint64_t size = size_of(segments);
+        struct extent rest = {segment->at, segment->end < size ? segment->end : size};
+        if (rest.start < rest.end && rest.end != UINT64_MAX)
+            bytes += intake_missing(segments->intake, rest);
+    }
+    return bytes;
+}
+
 /* There are no parts to be had: a segment that was to end where another begins goes on to its end.
  * Whether there is one that brings the whole. */
 static bool uncut(struct segments *segments)
@@ -150,10 +164,7 @@ static enum err take_head(struct segment *segment, int status, struct extent bod
     segment->announced = size < body.end ? size : body.end;
     if (segment->announced < segment->end)
         segment->end = segment->announced;
-    if (segment->reserved == 0 && size != BLOB_SIZE_UNKNOWN && segment->at < segment->end)
-        err = intake_reserve(intake,
-                             intake_missing(intake, (struct extent){segment->at, segment->end}),
-                             &segment->reserved);
+    err = intake_reserve(intake, outstanding(segments));
     if (err == OK && intake->blob->fd < 0)
         err = partial_create(intake->store, intake->blob);
     return err;
@@ -209,7 +220,7 @@ static enum err on_body(struct call *call, const void *data, size_t length)
         return segment->end == UINT64_MAX ? ERR_UPSTREAM_TOO_LARGE : ERR_UPSTREAM_NONSENSE;
     if (length > room)
         length = (size_t)room;
-    enum err err = intake_store(intake, segment->at, data, length, &segment->reserved);
+    enum err err = intake_store(intake, segment->at, data, length);
     if (err != OK)
         return err;
     segment->at += length;
@@ -263,7 +274,7 @@ static void on_end(struct call *call, enum err err)
 
 /* ---- asking ---- */
 
-static void start(struct segments *segments, struct extent range, uint64_t *reserved)
+static void start(struct segments *segments, struct extent range)
 {
     static const struct call_events events = {on_head, on_body, on_end};
     struct segment *segment = check_calloc(1, sizeof(*segment));
@@ -274,7 +285,6 @@ static void start(struct segments *segments, struct extent range, uint64_t *rese
     segment->asked = range;
     segment->at = range.start;
     segment->end = segment->announced = range.end;
-    segment->reserved = *reserved;
     segment->started_us = clock_monotonic_us();
     segment->turn = segments->turns;
     list_append(&segments->running, &segment->node);
@@ -397,21 +407,20 @@ enum err segments_ask(struct segments *segments)
     enum err err = OK;
 
     if (segments->whole_only) {
-        uint64_t nothing = 0;
         if (segments->count == 0)
-            start(segments, (struct extent){0, UINT64_MAX}, &nothing);
+            start(segments, (struct extent){0, UINT64_MAX});
         return OK;
     }
     look_begin(&look, segments);
     for (look.found = true; look.found && err == OK;) {
-        uint64_t reserved = 0;
         look.found = false;
         blob_each_want(blob, look_at, &look);
-        if (look.found && size_of(segments) != BLOB_SIZE_UNKNOWN)
-            err = intake_reserve(segments->intake, intake_missing(segments->intake, look.range),
-                                 &reserved);
+        if (look.found && look.range.end != UINT64_MAX)
+            err =
+                intake_reserve(segments->intake, outstanding(segments) +
+                                                     intake_missing(segments->intake, look.range));
         if (look.found && err == OK)
-            start(segments, look.range, &reserved);
+            start(segments, look.range);
     }
     plan_release(&look.plan);
     return err;

@@ -256,6 +256,7 @@ static void run(struct server *server, const int *fds, int admin_fd)
     for (size_t i = 0; i < config->serve_threads; i++)
         registry_join(&server->registries[i]);
     fetchers_stop(&server->fetchers);
+    evictor_release(&server->evictor);
     for (size_t i = 0; i < config->serve_threads; i++)
         registry_release(&server->registries[i]);
     loop_release(&server->loop);

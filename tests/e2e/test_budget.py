@@ -7,7 +7,7 @@ import pytest
 
 from harness.entrepot import Entrepot
 from harness.images import blob_image
-from harness.util import MiB, digest_of, let_pass, noise, wait_until
+from harness.util import MiB, Threads, digest_of, let_pass, noise, wait_until
 
 LAYERS = [noise(3 * MiB, seed) for seed in range(8)]
 DIGESTS = [digest_of(layer) for layer in LAYERS]
@@ -134,6 +134,56 @@ def test_broken_fills_stay_within_the_budget(entrepot, upstream):
         return sum(path.stat().st_blocks * 512 for path in partial_files(mirror)) + on_disk(mirror)
 
     wait_until(lambda: on_the_disk() <= 10 * MiB, "the partial files are within the budget")
+
+
+def test_when_all_is_in_use_new_bytes_get_503_and_cached_ones_are_served(entrepot, upstream):
+    """A blob that is being read is never evicted; what finds no room falls through before its first byte."""
+    big, small = noise(8 * MiB, 1), noise(5 * MiB, 2)
+    upstream.add(blob_image(big, small), "library/x", "1")
+    mirror = entrepot(upstream, cache_size="10MiB")
+    mirror.get("/v2/library/x/manifests/1")
+    target = f"/v2/library/x/blobs/{digest_of(big)}"
+    with mirror.connect(receive_buffer=4096) as reader:
+        reader.request("GET", target)
+        reader.head()
+        reader.read(1000)
+        mirror.wait_held(digest_of(big))
+        reply = mirror.get(f"/v2/library/x/blobs/{digest_of(small)}")
+        assert reply.status == 503 and "cache_size" in reply.json["errors"][0]["message"]
+        assert not upstream.seen("GET", digest_of(small))
+        assert mirror.get(target, keep=False).sha256 == digest_of(big)
+    wait_until(
+        lambda: mirror.get(f"/v2/library/x/blobs/{digest_of(small)}", keep=False).sha256 == digest_of(small),
+        "there is room when nobody reads",
+    )
+    wait_until(lambda: not mirror.holds(digest_of(big)), "the other one went for it")
+
+
+def test_never_more_than_the_budget_lies_on_the_disk(entrepot, upstream):
+    """Many at once, each of which fits, and all of which do not: whenever one looks, it is within the budget."""
+    blobs = [upstream.add_blob("library/x", noise(3 * MiB, seed)) for seed in range(24)]
+    mirror, looks = entrepot(upstream, cache_size="16MiB"), []
+
+    def blocks(path):
+        try:
+            return path.stat().st_blocks * 512
+        except FileNotFoundError:
+            return 0  # it went while we looked
+
+    def look():
+        looks.append(sum(blocks(path) for part in ("blobs", "partial") for path in mirror.cache.glob(f"{part}/**/*")))
+        return len(looks) > 3 and all(not thread.is_alive() for thread in pullers.threads)
+
+    def pull(number):
+        for digest in blobs[number::4]:
+            wait_until(
+                lambda: mirror.get(f"/v2/library/x/blobs/{digest}", keep=False).sha256 == digest, "it was there", 60
+            )
+
+    pullers = Threads(4, pull)
+    wait_until(look, "all were pulled", 60)
+    pullers.join()
+    assert max(looks) <= 16 * MiB + MiB, max(looks)  # and the folders themselves
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")

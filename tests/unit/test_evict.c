@@ -152,14 +152,16 @@ static void evict_reserve__counts_what_will_be_written(void **state)
 {
     (void)state;
     assert_false(evict_is_due(&store));
-    assert_int_equal(evict_reserve(&store, BUDGET, BUDGET), OK);
-    assert_false(evict_is_due(&store)); /* just fits */
-    assert_int_equal(evict_reserve(&store, 1, 1), OK);
-    assert_true(evict_is_due(&store));
-    evict_unreserve(&store, BUDGET);
+    assert_int_equal(evict_reserve(&store, BUDGET / 2, BUDGET / 2), OK);
     assert_false(evict_is_due(&store));
-    assert_int_equal(store.reserved, 1);
-    evict_unreserve(&store, 1);
+    assert_int_equal(evict_reserve(&store, BUDGET / 2, BUDGET / 2), OK); /* just fits */
+    assert_true(evict_is_due(&store));
+    assert_int_equal(evict_reserve(&store, 1, 1), ERR_NO_ROOM);
+    assert_int_equal(store.reserved, BUDGET);
+    evict_unreserve(&store, BUDGET / 2);
+    assert_int_equal(evict_reserve(&store, 1, 1), OK);
+    evict_unreserve(&store, BUDGET / 2 + 1);
+    assert_int_equal(store.reserved, 0);
 }
 
 static void evict_reserve__refuses_what_could_never_fit(void **state)
@@ -196,25 +198,97 @@ static void evict_run__removes_the_least_recently_used(void **state)
     assert_left(0, 9);
 }
 
-static void evict_run__makes_room_for_what_is_reserved(void **state)
+static bool told;
+
+static void on_told(struct mail *mail)
+{
+    (void)mail;
+    told = true;
+}
+
+static struct evict_waiter waiter;
+
+static void wait_for(uint64_t bytes)
+{
+    waiter = (struct evict_waiter){.mail.deliver = on_told, .loop = &loop, .bytes = bytes};
+    told = false;
+    evict_wait(&store, &waiter);
+}
+
+static enum err room_for(uint64_t bytes)
+{
+    wait_for(bytes);
+    while (!told)
+        uv_run(&loop.uv, UV_RUN_ONCE);
+    return waiter.err;
+}
+
+static void evict_wait__makes_room_for_those_who_wait(void **state)
 {
     (void)state;
     for (int i = 0; i < 10; i++)
         put_blob(i, 1000 - i);
-    assert_int_equal(evict_reserve(&store, 500000, 500000), OK);
-    evict();
-    assert_left(0, 4);
-    evict_unreserve(&store, 500000);
+    assert_int_equal(room_for(500000), OK);
+    assert_left(0, 5);
+    assert_int_equal(room_for(500000), OK); /* it is there already */
+    assert_left(0, 5);
 }
 
-static void evict_run__removes_all_for_one_that_needs_all(void **state)
+static void evict_wait__removes_all_for_one_that_needs_all(void **state)
 {
     (void)state;
     put_blobs();
-    assert_int_equal(evict_reserve(&store, BUDGET, BUDGET), OK);
-    evict();
+    assert_int_equal(room_for(BUDGET), OK);
     assert_left(0, 0);
-    evict_unreserve(&store, BUDGET);
+}
+
+static struct blob *open_blob(int number);
+
+static void evict_wait__says_so_when_all_is_in_use(void **state)
+{
+    struct blob *used[FULL];
+
+    (void)state;
+    put_blobs();
+    for (int i = 0; i < FULL; i++)
+        used[i] = open_blob(i);
+    assert_int_equal(room_for(1), ERR_NO_ROOM);
+    assert_left(0, FULL);
+    for (int i = 0; i < FULL; i++)
+        blob_unref(used[i]);
+    assert_int_equal(room_for(1), OK);
+}
+
+static void evict_leave__takes_the_wish_back(void **state)
+{
+    (void)state;
+    put_blobs();
+    wait_for(BUDGET);
+    evict_leave(&store, &waiter); /* before the pass, */
+    evict();
+    assert_left(0, 9);
+    wait_for(BUDGET);
+    while (!evictor.running)
+        uv_run(&loop.uv, UV_RUN_ONCE);
+    evict_leave(&store, &waiter); /* in the middle of it, */
+    while (evictor.running)
+        uv_run(&loop.uv, UV_RUN_ONCE);
+    assert_false(told);
+    evict_leave(&store, &waiter); /* and when there is none */
+}
+
+static void evict_wait__ends_with_the_evictor(void **state)
+{
+    (void)state;
+    wait_for(1);
+    evictor_stop(&evictor, on_stopped);
+    while (!told)
+        uv_run(&loop.uv, UV_RUN_ONCE);
+    assert_int_equal(waiter.err, ERR_STOPPING);
+    assert_int_equal(room_for(1), ERR_STOPPING);
+    evictor_release(&evictor);
+    assert_int_equal(room_for(1), ERR_NO_ROOM);
+    evictor_init(&evictor, &store, &loop);
 }
 
 static struct blob *open_blob(int number)
@@ -383,8 +457,11 @@ int main(void)
         TEST(evict_reserve__refuses_what_could_never_fit),
         TEST(evict_run__does_nothing_below_the_budget),
         TEST(evict_run__removes_the_least_recently_used),
-        TEST(evict_run__makes_room_for_what_is_reserved),
-        TEST(evict_run__removes_all_for_one_that_needs_all),
+        TEST(evict_wait__makes_room_for_those_who_wait),
+        TEST(evict_wait__removes_all_for_one_that_needs_all),
+        TEST(evict_wait__says_so_when_all_is_in_use),
+        TEST(evict_wait__ends_with_the_evictor),
+        TEST(evict_leave__takes_the_wish_back),
         TEST(evict_run__leaves_what_is_used),
         TEST(evict_run__ends_when_all_are_used),
         TEST(evict_run__counts_a_use_that_is_on_its_way),
