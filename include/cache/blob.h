@@ -88,7 +88,9 @@ struct blob {
                                    * was seen to be cached; 0: never */
 
     /* the owner loop's own */
-    struct fetch *fetch; /* borrowed; NULL: nobody fills it */
+    struct fetch *fetch;    /* borrowed; NULL: nobody fills it */
+    struct extents durable; /* of `present`: what outlives a power cut, as far as it was recorded */
+    bool syncing;           /* a job makes more of it so */
 };
 
 /* One reader's place in the queue. Embedded in the reader; belongs to the reader's loop. */

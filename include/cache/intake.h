@@ -6,6 +6,7 @@
  * once, and recording what is there. Embedded in the fetch. Thread: the blob's owner loop.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -52,7 +53,7 @@ void intake_note_held(struct intake *intake, const struct source *source);
 /* What a crash from here on will not lose. */
 void intake_record(struct intake *intake);
 
-/* The same if a crash could lose `checkpoint` bytes by now. */
-void intake_record_if_due(struct intake *intake);
+/* The same if a crash could lose `checkpoint` bytes by now. Whether it was. */
+bool intake_record_if_due(struct intake *intake);
 
 #endif

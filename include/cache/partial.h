@@ -17,6 +17,13 @@ enum err partial_create(struct store *store, struct blob *blob) MUST_CHECK;
  * it. Nothing is recorded of an empty file. Thread: the blob's owner loop. */
 void partial_record(struct store *store, struct blob *blob);
 
+/*
+ * Syncs the file in the pool, and records then that what is present now outlives a power cut too.
+ * One at a time a blob: while one runs, nothing is started. `*busy` counts it until it has ended.
+ * Thread: the blob's owner loop, which is `loop`.
+ */
+void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy);
+
 /* The bytes are wrong: removes record and file. Thread: the blob's owner loop. */
 void partial_discard(struct store *store, struct blob *blob);
 

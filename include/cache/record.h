@@ -22,11 +22,11 @@ enum { RECORD_MEDIA_TYPE_SIZE = 128, RECORD_UPSTREAM_SIZE = 256, RECORD_BOOT_ID_
 struct blob_record {
     uint64_t size;        /* RECORD_SIZE_UNKNOWN only when partial */
     bool complete;        /* whole, verified, under blobs/; else some of it is under partial/ */
-    bool synced;          /* partial: `present` outlives a power cut too */
     int64_t last_used_ms; /* since the epoch */
     char media_type[RECORD_MEDIA_TYPE_SIZE]; /* a manifest's, as the upstream sent it; else "" */
     char boot_id[RECORD_BOOT_ID_SIZE];       /* partial: the boot in which it was written */
     struct extents present;                  /* partial: what was written; owned */
+    struct extents durable; /* partial: what of that outlives a power cut too; owned */
 };
 
 /* Where a tag points. */

@@ -90,6 +90,7 @@ static void blob_free(struct blob *blob)
     if (blob->fd >= 0)
         close(blob->fd);
     extents_release(&blob->present);
+    extents_release(&blob->durable);
     pthread_mutex_destroy(&blob->mutex);
     blob->table->open--;
     stats_subtract(STAT_OPEN_BLOBS, AT_ALL, 1);

@@ -126,6 +126,14 @@ static void note_end(struct fetch *fetch, enum err verdict)
     fetch->noted = fetch->intake.received;
 }
 
+/* What a power cut from then on will not lose; behind the fill's back. */
+static void sync_partial(struct fetch *fetch)
+{
+    struct fetcher *fetcher = fetch->fetcher;
+
+    partial_sync(fetcher->store, &fetcher->loop, fetch->blob, &fetcher->busy);
+}
+
 /* ---- the end ---- */
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -407,7 +415,8 @@ static void on_bytes(struct segments *segments)
     struct fetch *fetch = fetch_of(segments);
 
     hash_on(fetch);
-    intake_record_if_due(&fetch->intake);
+    if (intake_record_if_due(&fetch->intake))
+        sync_partial(fetch);
 }
 
 static void on_segment_end(struct segments *segments, const struct segment_end *end)
@@ -446,6 +455,8 @@ static void on_linger_over(uv_timer_t *timer)
     }
     if (fetch->intake.received > fetch->intake.recorded)
         intake_record(&fetch->intake);
+    if (fetch->intake.received > 0)
+        sync_partial(fetch);
     set_state(fetch, FETCH_ENDING);
     dispose(fetch);
 }

@@ -82,7 +82,7 @@ bool index_probe(const char *path, const char *const *names, unsigned count)
     int status;
 
     (void)snprintf(data, sizeof(data), "%s/data.mdb", path);
-    if (stat(data, &file) != 0)
+    if (stat(data, &file) != 0 || file.st_size == 0)
         return true;
     pid_t child = fork();
     if (child < 0)

@@ -103,8 +103,10 @@ void intake_record(struct intake *intake)
     intake->recorded = intake->received;
 }
 
-void intake_record_if_due(struct intake *intake)
+bool intake_record_if_due(struct intake *intake)
 {
-    if (intake->received - intake->recorded >= intake->store->config->checkpoint)
-        intake_record(intake);
+    if (intake->received - intake->recorded < intake->store->config->checkpoint)
+        return false;
+    intake_record(intake);
+    return true;
 }

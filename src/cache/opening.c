@@ -85,14 +85,20 @@ static void open_complete(struct opening *opening)
 
 static void open_partial(struct opening *opening)
 {
-    const struct blob_record *record = &opening->record;
+    struct blob_record *record = &opening->record;
     char path[BLOB_PATH_SIZE];
     struct stat file;
 
     blob_path_partial(&opening->blob->digest, path);
-    bool trusted = record->synced || (opening->store->boot_id[0] != '\0' &&
-                                      strcmp(record->boot_id, opening->store->boot_id) == 0);
-    if (trusted)
+    bool same_boot =
+        opening->store->boot_id[0] != '\0' && strcmp(record->boot_id, opening->store->boot_id) == 0;
+    if (!same_boot) { /* what was not synced may be lost, or worse: be there in part */
+        opening->store->used -= extents_total(&record->present);
+        opening->store->used += extents_total(&record->durable);
+        extents_release(&record->present);
+        extents_copy(&record->durable, &record->present);
+    }
+    if (record->present.count > 0)
         opening->fd = openat(opening->store->directory, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (opening->fd >= 0 && fstat(opening->fd, &file) == 0 && S_ISREG(file.st_mode) &&
         (uint64_t)file.st_size >= extents_end(&record->present))
@@ -157,10 +163,12 @@ static void on_done(struct disk_job *job)
     if (opening->complete)
         blob_opened_complete(opening->blob, opening->fd, opening->record.size,
                              opening->record.media_type);
-    else if (opening->fd >= 0)
+    else if (opening->fd >= 0) {
+        opening->blob->durable = opening->record.durable;
+        opening->record.durable = (struct extents){0};
         blob_opened_partial(opening->blob, opening->fd, opening->record.size,
                             &opening->record.present);
-    else
+    } else
         blob_opened_partial(opening->blob, -1, BLOB_SIZE_UNKNOWN, &nothing);
     if (opening->err != OK) {
         blob_fill(opening->blob);

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "io/disk.h"
 
@@ -31,12 +33,70 @@ void partial_record(struct store *store, struct blob *blob)
     struct blob_record record = {.size = blob->size, .last_used_ms = clock_wall_ms()};
 
     record.present = blob_present(blob);
+    extents_copy(&blob->durable, &record.durable);
     if (record.present.count > 0) {
         (void)view_copy(view_of(blob->media_type), record.media_type, sizeof(record.media_type));
         (void)view_copy(view_of(store->boot_id), record.boot_id, sizeof(record.boot_id));
         index_put_blob(store->index, &blob->digest, &record);
     }
     blob_record_release(&record);
+}
+
+struct syncing {
+    struct disk_job job;
+    struct store *store;
+    struct blob *blob; /* counted */
+    unsigned *busy;
+    struct extents present; /* when it began */
+    enum err err;
+};
+
+static void on_sync_work(struct disk_job *job)
+{
+    struct syncing *syncing = container_of(job, struct syncing, job);
+
+    syncing->err = fdatasync(syncing->blob->fd) == 0 ? OK : err_of_errno(errno);
+}
+
+static void on_sync_done(struct disk_job *job)
+{
+    struct syncing *syncing = container_of(job, struct syncing, job);
+    struct blob *blob = syncing->blob;
+    enum blob_state state = blob_look(blob, 0, NULL).state;
+
+    blob->syncing = false;
+    if (syncing->err != OK)
+        log_message(CONFIG_LOG_ERROR, "disk", "a partial blob could not be synced: %s",
+                    err_sentence(syncing->err));
+    /* A whole one has a record of its own by now; of a failed one the record is another's matter.
+     */
+    if (syncing->err == OK && state != BLOB_COMPLETE && state != BLOB_FAILED) {
+        extents_release(&blob->durable);
+        blob->durable = syncing->present;
+        syncing->present = (struct extents){0};
+        partial_record(syncing->store, blob);
+    }
+    --*syncing->busy;
+    extents_release(&syncing->present);
+    blob_unref(blob);
+    free(syncing);
+}
+
+void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy)
+{
+    if (blob->syncing)
+        return;
+    struct syncing *syncing = check_calloc(1, sizeof(*syncing));
+
+    syncing->job.work = on_sync_work;
+    syncing->job.done = on_sync_done;
+    syncing->store = store;
+    syncing->blob = blob_ref(blob);
+    syncing->present = blob_present(blob);
+    syncing->busy = busy;
+    ++*busy;
+    blob->syncing = true;
+    disk_run(&syncing->job, loop);
 }
 
 void partial_discard(struct store *store, struct blob *blob)

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { RECORD_VERSION = 1, EXTENTS_MAX = 1 << 22 };
+enum { RECORD_VERSION = 1, BLOB_RECORD_VERSION = 2, EXTENTS_MAX = 1 << 22 };
 
 /* ---- writing: whole numbers as LEB128, texts and lists with their length before them ---- */
 
@@ -39,14 +39,14 @@ static void put_extents(struct buf *out, const struct extents *set)
 
 void blob_record_encode(const struct blob_record *record, struct buf *out)
 {
-    put_number(out, RECORD_VERSION);
+    put_number(out, BLOB_RECORD_VERSION);
     put_number(out, record->complete);
-    put_number(out, record->synced);
     put_number(out, record->size);
     put_number(out, (uint64_t)record->last_used_ms);
     put_text(out, record->media_type);
     put_text(out, record->boot_id);
     put_extents(out, &record->present);
+    put_extents(out, &record->durable);
 }
 
 void tag_record_encode(const struct tag_record *record, struct buf *out)
@@ -144,11 +144,11 @@ static void get_extents(struct cursor *cursor, struct extents *set, uint64_t siz
     }
 }
 
-static struct cursor begin(struct view bytes)
+static struct cursor begin(struct view bytes, uint64_t version)
 {
     struct cursor cursor = {.rest = bytes};
 
-    cursor.bad = get_number(&cursor) != RECORD_VERSION;
+    cursor.bad = get_number(&cursor) != version;
     return cursor;
 }
 
@@ -160,22 +160,23 @@ static bool is_done(const struct cursor *cursor)
 void blob_record_release(struct blob_record *record)
 {
     extents_release(&record->present);
+    extents_release(&record->durable);
 }
 
 bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
 {
-    struct cursor cursor = begin(bytes);
+    struct cursor cursor = begin(bytes, BLOB_RECORD_VERSION);
     struct blob_record record = {0};
 
     record.complete = get_bool(&cursor);
-    record.synced = get_bool(&cursor);
     record.size = get_number(&cursor);
     record.last_used_ms = (int64_t)get_number(&cursor);
     get_text(&cursor, record.media_type, sizeof(record.media_type));
     get_text(&cursor, record.boot_id, sizeof(record.boot_id));
     get_extents(&cursor, &record.present, record.size);
-    if (!is_done(&cursor) ||
-        (record.complete && (record.size == RECORD_SIZE_UNKNOWN || record.present.count > 0))) {
+    get_extents(&cursor, &record.durable, record.size);
+    bool parted = record.present.count > 0 || record.durable.count > 0;
+    if (!is_done(&cursor) || (record.complete && (record.size == RECORD_SIZE_UNKNOWN || parted))) {
         blob_record_release(&record);
         return false;
     }
@@ -185,7 +186,7 @@ bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
 
 bool tag_record_decode(struct view bytes, struct tag_record *ret_record)
 {
-    struct cursor cursor = begin(bytes);
+    struct cursor cursor = begin(bytes, RECORD_VERSION);
     struct tag_record record = {0};
     uint64_t algorithm = get_number(&cursor);
 
@@ -205,7 +206,7 @@ bool tag_record_decode(struct view bytes, struct tag_record *ret_record)
 
 bool holding_record_decode(struct view bytes, struct holding_record *ret_record)
 {
-    struct cursor cursor = begin(bytes);
+    struct cursor cursor = begin(bytes, RECORD_VERSION);
     struct holding_record record = {0};
 
     record.size = get_number(&cursor);

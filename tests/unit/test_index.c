@@ -102,16 +102,17 @@ static void index_put_blob__keeps_all_of_it(void **state)
 {
     struct digest digest = digest_of_number(1);
     struct blob_record record = {
-        .size = 1000, .synced = true, .last_used_ms = 5, .media_type = "a/b", .boot_id = "boot"};
+        .size = 1000, .last_used_ms = 5, .media_type = "a/b", .boot_id = "boot"};
 
     (void)state;
     assert_int_equal(blob_size(1), 0);
     extents_add(&record.present, (struct extent){10, 20});
+    extents_add(&record.durable, (struct extent){12, 15});
     index_put_blob(catalog, &digest, &record);
     blob_record_release(&record); /* it was copied */
     index_flush_wait(catalog);
     assert_true(index_get_blob(catalog, &digest, &record));
-    assert_true(record.size == 1000 && !record.complete && record.synced);
+    assert_true(record.size == 1000 && !record.complete && record.durable.count == 1);
     assert_int_equal(record.last_used_ms, 5);
     assert_string_equal(record.media_type, "a/b");
     assert_string_equal(record.boot_id, "boot");

@@ -39,7 +39,7 @@ static void random_text(uint64_t *random, char *text, size_t size)
 
 static struct blob_record random_blob(uint64_t *random)
 {
-    struct blob_record record = {.synced = next_random(random) % 2 == 0};
+    struct blob_record record = {0};
     uint64_t at = 0;
 
     record.last_used_ms = (int64_t)random_number(random);
@@ -50,6 +50,8 @@ static struct blob_record random_blob(uint64_t *random)
         uint64_t start = at + 1 + next_random(random) % 1000000000,
                  end = start + 1 + (random_number(random) >> 16);
         extents_add(&record.present, (struct extent){i % 7 == 0 ? at : start, end});
+        if (next_random(random) % 2 == 0)
+            extents_add(&record.durable, (struct extent){start, end});
         at = end;
     }
     record.size = at + next_random(random) % 2 * random_number(random) / 2;
@@ -58,15 +60,21 @@ static struct blob_record random_blob(uint64_t *random)
     return record;
 }
 
+static void assert_same_extents(const struct extents *a, const struct extents *b)
+{
+    assert_true(a->count == b->count);
+    for (size_t i = 0; i < a->count; i++)
+        assert_memory_equal(&a->ranges[i], &b->ranges[i], sizeof(struct extent));
+}
+
 static void assert_same_blob(const struct blob_record *a, const struct blob_record *b)
 {
-    assert_true(a->size == b->size && a->complete == b->complete && a->synced == b->synced);
+    assert_true(a->size == b->size && a->complete == b->complete);
     assert_true(a->last_used_ms == b->last_used_ms);
     assert_string_equal(a->media_type, b->media_type);
     assert_string_equal(a->boot_id, b->boot_id);
-    assert_true(a->present.count == b->present.count);
-    for (size_t i = 0; i < a->present.count; i++)
-        assert_memory_equal(&a->present.ranges[i], &b->present.ranges[i], sizeof(struct extent));
+    assert_same_extents(&a->present, &b->present);
+    assert_same_extents(&a->durable, &b->durable);
 }
 
 static struct tag_record random_tag(uint64_t *random)
@@ -164,7 +172,7 @@ static void assert_whole_only(const struct buf *bytes, bool (*is_record)(struct 
     buf_append(&changed, "\0", 1);
     assert_false(is_record(view_of_buf(&changed)));
     changed.length--;
-    static const char versions[] = {0, 2, 127};
+    static const char versions[] = {0, 3, 127};
     for (size_t i = 0; i < sizeof(versions); i++) {
         changed.data[0] = versions[i];
         assert_false(is_record(view_of_buf(&changed)));
@@ -241,22 +249,27 @@ static void blob_record_decode__reaches_to_the_largest_file(void **state)
     buf_release(&bytes);
 }
 
-/* version, complete, synced, size, last use, type, boot, then count of extents, gap and length. */
+/* version, complete, size, last use, type, boot, then twice: count of extents, gap and length. */
 static void blob_record_decode__rejects_what_cannot_be(void **state)
 {
     (void)state;
-    assert_true(is_blob(VIEW("\x01\x00\x00\x64\x05\x00\x00\x01\x00\x64")));
+    assert_true(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x00\x64\x00")));
+    assert_true(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x00\x64\x01\x05\x05")));
+    assert_false(is_blob(VIEW("\x01\x00\x64\x05\x00\x00\x01\x00\x64\x00"))); /* another version */
     assert_false(
-        is_blob(VIEW("\x01\x01\x00\x64\x05\x00\x00\x01\x00\x64"))); /* whole, and yet in parts */
-    assert_false(is_blob(VIEW("\x01\x02\x00\x64\x05\x00\x00\x01\x00\x64"))); /* not a truth */
-    assert_false(is_blob(VIEW("\x01\x00\x00\x64\x05\x00\x00\x01\x00\x65"))); /* behind the end */
-    assert_false(is_blob(VIEW("\x01\x00\x00\x64\x05\x00\x00\x01\x65\x01")));
-    assert_false(is_blob(VIEW("\x01\x00\x00\x64\x05\x00\x00\x01\x00\x00"))); /* empty */
-    assert_false(is_blob(VIEW("\x01\x00\x00\x64\x05\x00\x00\x02\x00\x05"))); /* one is missing */
-    assert_false(is_blob(VIEW("\x01\x00\x00\x64\x05\x00\x00\x02\x00\x05\x00\x05"))); /* touching */
-    assert_true(is_blob(VIEW("\x01\x00\x00\x64\x05\x00\x00\x02\x00\x05\x01\x05")));
-    assert_false(is_blob(VIEW("\x01\x00\x00\x64\x05\x02"
-                              "a\0\x00\x00"))); /* a NUL inside */
+        is_blob(VIEW("\x02\x01\x64\x05\x00\x00\x01\x00\x64\x00"))); /* whole, and yet in parts */
+    assert_false(is_blob(VIEW("\x02\x01\x64\x05\x00\x00\x00\x01\x00\x64")));
+    assert_true(is_blob(VIEW("\x02\x01\x64\x05\x00\x00\x00\x00")));
+    assert_false(is_blob(VIEW("\x02\x02\x64\x05\x00\x00\x01\x00\x64\x00"))); /* not a truth */
+    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x00\x65\x00"))); /* behind the end */
+    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x00\x64\x01\x00\x65")));
+    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x65\x01\x00")));
+    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x00\x00\x00"))); /* empty */
+    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x02\x00\x05\x00"))); /* one is missing */
+    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x02\x00\x05\x00\x05\x00"))); /* touching */
+    assert_true(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x02\x00\x05\x01\x05\x00")));
+    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x02"
+                              "a\0\x00\x00\x00"))); /* a NUL inside */
 }
 
 static void blob_record_decode__rejects_whole_ones_without_a_size(void **state)
