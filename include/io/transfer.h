@@ -33,6 +33,7 @@ struct transfers {
     struct mail reap;            /* to ourselves: free what was cancelled inside a curl callback */
     struct list dead;
     struct list running;
+    struct list starting;       /* while curl calls us: to be given to it when it has returned */
     struct list refused;        /* while curl calls us: on_body said no, the end is to come */
     struct buf gathered;        /* owned; a piece of a body, */
     struct transfer *gathering; /* and whose it is; NULL: nobody's, and it is empty */

@@ -218,6 +218,16 @@ static size_t on_header(char *data, size_t one, size_t length, void *argument)
     return transfer->refused == OK && transfer->events != NULL ? length : length + 1;
 }
 
+/* Gives a transfer to curl, which must not be done while it calls us. */
+static void go(struct transfer *transfer)
+{
+    struct transfers *transfers = transfer->transfers;
+
+    list_unlink(&transfer->node);
+    list_append(&transfers->running, &transfer->node);
+    CHECK(curl_multi_add_handle(transfers->multi, transfer->easy) == CURLM_OK);
+}
+
 static void act(struct transfers *transfers, curl_socket_t socket, int events)
 {
     int running;
@@ -226,6 +236,8 @@ static void act(struct transfers *transfers, curl_socket_t socket, int events)
     curl_multi_socket_action(transfers->multi, socket, events, &running);
     hand_up(transfers);
     transfers->inside = false;
+    while (!list_is_empty(&transfers->starting))
+        go(container_of(transfers->starting.next, struct transfer, node));
     while (!list_is_empty(&transfers->refused)) {
         struct transfer *transfer = container_of(transfers->refused.next, struct transfer, node);
         transfer_end(transfer, transfer->refused);
@@ -320,6 +332,7 @@ void transfers_init(struct transfers *transfers, struct loop *loop, const struct
     *transfers = (struct transfers){.loop = loop, .config = config, .reap.deliver = on_reap};
     list_init(&transfers->dead);
     list_init(&transfers->running);
+    list_init(&transfers->starting);
     list_init(&transfers->refused);
     CHECK(uv_timer_init(&loop->uv, &transfers->timer) == 0);
     transfers->multi = curl_multi_init();
@@ -414,9 +427,10 @@ struct transfer *transfer_start(struct transfers *transfers, const struct transf
     CHECK(uv_timer_init(&transfers->loop->uv, &transfer->head_timer) == 0);
     transfers->sockets++;
     uv_timer_start(&transfer->head_timer, on_head_timeout, transfers->config->header_timeout, 0);
-    list_append(&transfers->running, &transfer->node);
+    list_append(&transfers->starting, &transfer->node);
     stats_add(STAT_UPSTREAM_REQUESTS, AT(request->upstream), 1);
-    CHECK(curl_multi_add_handle(transfers->multi, transfer->easy) == CURLM_OK);
+    if (!transfers->inside)
+        go(transfer);
     return transfer;
 }
 

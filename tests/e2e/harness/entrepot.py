@@ -48,7 +48,7 @@ class Entrepot:
         self.directory, self.cache = directory, directory / "cache"
         self.upstreams, self.config, self.settings = upstreams or {}, config, {**self.DEFAULTS, **settings}
         self.out, self.err = directory / "stdout", directory / "stderr"
-        self.process, self.clock = None, None
+        self.process, self.clock, self.variables = None, None, {}
         directory.mkdir(parents=True, exist_ok=True)
 
     # -- life
@@ -76,7 +76,7 @@ class Entrepot:
 
     def start(self, clock=None):
         """`clock`, such as "+1h", starts it at another time of day."""
-        variables = environment()
+        variables = environment() | self.variables
         if clock:
             runtimes = re.findall(
                 r"=> (\S*lib[at]san\S*)", subprocess.run(["ldd", BINARY], capture_output=True, text=True).stdout
