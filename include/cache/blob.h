@@ -180,7 +180,7 @@ void blob_opened_partial(struct blob *blob, int fd, uint64_t size, struct extent
 /* PARTIAL or WANTED -> FILLING. */
 void blob_fill(struct blob *blob);
 
-/* FILLING -> PARTIAL, unless something that is wanted is missing: then false. */
+/* FILLING -> PARTIAL, unless something that is wanted is missing: then false. Wakes everybody. */
 bool blob_unfill(struct blob *blob);
 
 /*
@@ -198,7 +198,7 @@ void blob_set_file(struct blob *blob, int fd);
 
 /* The size is known now. Wakes everybody. */
 void blob_set_size(struct blob *blob, uint64_t size);
-/* The source of that key answered for the blob. Wakes everybody. */
+/* The source of that key answered for the blob. Wakes everybody, the first time. */
 void blob_set_held_by(struct blob *blob, const unsigned char key[32]);
 void blob_set_media_type(struct blob *blob, const char *media_type);
 

@@ -30,7 +30,7 @@ struct segment_end {
     uint64_t retry_after_s;
     bool answered;   /* with a good head */
     bool progressed; /* new bytes came */
-    bool parted;     /* it had asked for a part that does not begin at 0 */
+    bool parted;     /* it had asked for a part */
     bool is_stale;   /* of a source that was turned away from meanwhile */
 };
 
@@ -68,7 +68,7 @@ void segments_cancel(struct segments *segments);
 /* From now on the whole is asked for. */
 void segments_ask_whole(struct segments *segments);
 
-/* `*source` is another one now. */
+/* `*source` is another one now: those that have not answered are given up. */
 void segments_turn(struct segments *segments);
 
 #endif

@@ -307,8 +307,10 @@ bool blob_unfill(struct blob *blob)
 {
     pthread_mutex_lock(&blob->mutex);
     bool over = !is_wanted_locked(blob);
-    if (over)
+    if (over) {
         set_state_locked(blob, BLOB_PARTIAL);
+        wake_all_locked(blob);
+    }
     pthread_mutex_unlock(&blob->mutex);
     return over;
 }
@@ -367,8 +369,10 @@ void blob_set_size(struct blob *blob, uint64_t size)
 void blob_set_held_by(struct blob *blob, const unsigned char key[32])
 {
     pthread_mutex_lock(&blob->mutex);
-    memcpy(blob->held_by, key, sizeof(blob->held_by));
-    wake_all_locked(blob);
+    if (memcmp(blob->held_by, key, sizeof(blob->held_by)) != 0) {
+        memcpy(blob->held_by, key, sizeof(blob->held_by));
+        wake_all_locked(blob);
+    }
     pthread_mutex_unlock(&blob->mutex);
 }
 
@@ -430,8 +434,11 @@ void blob_wake(struct blob *blob)
 
 static uint64_t readable_locked(struct blob *blob, uint64_t offset, enum blob_state state)
 {
-    if (offset == BLOB_OFFSET_END || state == BLOB_OPENING || state == BLOB_FAILED)
+    if (offset == BLOB_OFFSET_END || state == BLOB_OPENING)
         return 0;
+    if (state == BLOB_FAILED && (blob->err == ERR_DIGEST_MISMATCH ||
+                                 blob->err == ERR_SIZE_MISMATCH || blob->err == ERR_DISK_FAILED))
+        return 0; /* what is here is not worth having */
     return extents_run_end(&blob->present, offset) - offset;
 }
 

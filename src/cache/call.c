@@ -36,6 +36,7 @@ struct call {
     bool met_challenge; /* after a 401; the next 401 is final */
     bool restarted;     /* after a redirect target's 403 */
     bool accepted;      /* on_head was called */
+    bool remembered;    /* it began with request.target */
 };
 
 static void ask(struct call *call);
@@ -284,7 +285,9 @@ static void answered(struct call *call)
             return;
     }
     /* A signed URL that has expired: the upstream makes a fresh one. */
-    if ((call->status == 401 || call->status == 403) && elsewhere && !call->restarted) {
+    bool expired = call->status == 401 || call->status == 403 ||
+                   (call->remembered && call->status >= 400 && call->status != 416);
+    if (expired && elsewhere && !call->restarted) {
         call->restarted = true;
         free(call->url);
         call->url = check_strdup(call->origin);
@@ -418,6 +421,7 @@ struct call *call_start(struct calls *calls, const struct call_request *request,
     call->request.path = check_strdup(request->path);
     call->request.query = request->query == NULL ? NULL : check_strdup(request->query);
     call->request.target = NULL; /* it is in `url` */
+    call->remembered = request->target != NULL;
     call->unsatisfied_size = UINT64_MAX;
     call->caller.loop = calls->loop;
     call->caller.mail.deliver = on_token;

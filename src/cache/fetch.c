@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "cache/evict.h"
+#include "cache/fill_line.h"
 #include "cache/hashing.h"
 #include "cache/intake.h"
 #include "cache/learn.h"
@@ -24,6 +25,7 @@
 enum {
     SOURCES_MAX = 8,
     HASH_BATCH = 1 << 20,
+    LOOK_MS = 100,    /* how often readers that have parked elsewhere meanwhile are looked for */
     LINGER_MS = 2000, /* the next range of a lazy reader finds the redirect's target still known */
 };
 
@@ -69,7 +71,8 @@ static void set_state(struct fetch *fetch, enum fetch_state state)
                         [FETCH_HASH] = true,
                         [FETCH_ENDING] = true},
         [FETCH_ROOM] = {[FETCH_CALL] = true, [FETCH_ENDING] = true},
-        [FETCH_PAUSE] = {[FETCH_CALL] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
+        [FETCH_PAUSE] =
+            {[FETCH_CALL] = true, [FETCH_ROOM] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
         [FETCH_IDLE] = {[FETCH_CALL] = true, [FETCH_ENDING] = true},
         [FETCH_HASH] = {[FETCH_LEARN] = true, [FETCH_SETTLE] = true, [FETCH_ENDING] = true},
         [FETCH_LEARN] = {[FETCH_SETTLE] = true},
@@ -100,29 +103,13 @@ static void note_begin(struct fetch *fetch)
 /* What readers see of it is over; it may have to settle yet, or more may be wanted. */
 static void note_end(struct fetch *fetch, enum err verdict)
 {
-    const struct source *source = &fetch->sources[0];
-    char text[DIGEST_TEXT_SIZE];
-    struct log_line line;
-
-    stats_subtract(STAT_FILLS_RUNNING, AT_ALL, 1);
-    if (verdict == OK)
-        stats_add(STAT_FILLS_FINISHED, AT_ALL, 1);
-    else
-        stats_add(STAT_FILLS_FAILED, AT(verdict), 1);
-    if (!log_begin(&line, verdict == OK ? CONFIG_LOG_INFO : CONFIG_LOG_WARN, "fill"))
-        return;
-    log_text(&line, "digest", view_of(digest_print(&fetch->blob->digest, text)));
-    log_text(&line, "upstream", view_of(source->upstream->config->name));
-    log_text(&line, "repository", view_of(source->repository));
-    log_number(&line, "bytes", fetch->intake.received - fetch->noted);
-    if (fetch->blob->size != BLOB_SIZE_UNKNOWN)
-        log_number(&line, "size", fetch->blob->size);
-    log_number(&line, "resumed", fetch->resumed);
-    log_seconds(&line, "seconds", clock_monotonic_us() - fetch->started_us);
-    log_text(&line, "verdict", view_of(err_label(verdict)));
-    if (verdict != OK)
-        log_text(&line, "message", view_of(err_sentence(verdict)));
-    log_end(&line);
+    fill_line_end(&(struct fill_line){.digest = &fetch->blob->digest,
+                                      .source = &fetch->sources[0],
+                                      .bytes = fetch->intake.received - fetch->noted,
+                                      .size = fetch->blob->size,
+                                      .resumed = fetch->resumed,
+                                      .us = clock_monotonic_us() - fetch->started_us,
+                                      .verdict = verdict});
     fetch->noted = fetch->intake.received;
 }
 
@@ -174,7 +161,7 @@ static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
     segments_cancel(&fetch->segments);
     bool unreadable =
         !fetch->hashing.running && fetch->hashing.err != OK; /* the record would lie */
-    bool wrong = err == ERR_DIGEST_MISMATCH || unreadable;
+    bool wrong = err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH || unreadable;
     if (fetch->blob->fd >= 0 && (wrong || present == 0)) {
         partial_discard(store, fetch->blob);
         store->used -= present;
@@ -218,6 +205,15 @@ static void on_learned(void *owner, const struct learned *learned)
     step_settle(fetch);
 }
 
+/* The source that has shown that it holds the blob; the first, when none was asked. */
+static const struct source *holder_of(const struct fetch *fetch)
+{
+    for (size_t i = 0; i < fetch->source_count; i++)
+        if (memcmp(fetch->sources[i].key, fetch->blob->held_by, FLIGHT_KEY_SIZE) == 0)
+            return &fetch->sources[i];
+    return &fetch->sources[0];
+}
+
 /* All bytes are here and hashed. */
 static void verify(struct fetch *fetch)
 {
@@ -226,11 +222,11 @@ static void verify(struct fetch *fetch)
 
     hashing_finish(&fetch->hashing, &digest);
     if (!digest_equal(&digest, &fetch->blob->digest)) {
+        const struct source *source = holder_of(fetch);
         stats_add(STAT_DIGEST_MISMATCHES, AT_ALL, 1);
-        stats_add(STAT_UPSTREAM_ERRORS, AT(fetch->sources[0].upstream->index, ERR_DIGEST_MISMATCH),
-                  1);
+        stats_add(STAT_UPSTREAM_ERRORS, AT(source->upstream->index, ERR_DIGEST_MISMATCH), 1);
         log_message(CONFIG_LOG_ERROR, "mismatch", "%s of %s sent bytes with the digest %s for %s",
-                    fetch->sources[0].repository, fetch->sources[0].upstream->config->name,
+                    source->repository, source->upstream->config->name,
                     digest_print(&digest, found), digest_print(&fetch->blob->digest, expected));
         fail(fetch, ERR_DIGEST_MISMATCH, 0);
         return;
@@ -240,7 +236,7 @@ static void verify(struct fetch *fetch)
         return;
     }
     set_state(fetch, FETCH_LEARN);
-    learn_start(fetch->fetcher->store, &fetch->fetcher->loop, fetch->blob, &fetch->sources[0],
+    learn_start(fetch->fetcher->store, &fetch->fetcher->loop, fetch->blob, holder_of(fetch),
                 on_learned, fetch);
 }
 
@@ -250,6 +246,8 @@ static void hash_on(struct fetch *fetch)
 
     if (fetch->hashing.running) /* its `done` is the job's now */
         return;
+    if (fetch->state != FETCH_HASH && !blob_look(fetch->blob, 0, NULL).whole)
+        return; /* it may never be whole: nobody reads it again for each small range of it */
     if (fetch->state == FETCH_HASH || end - fetch->hashing.done >= HASH_BATCH)
         hashing_go(&fetch->hashing, &fetch->fetcher->loop, fetch->blob->fd, end);
 }
@@ -324,6 +322,7 @@ static void on_room(struct mail *mail)
 /* What runs is given up: its bytes could not be kept. */
 static void wait_for_room(struct fetch *fetch)
 {
+    uv_timer_stop(&fetch->timer);
     segments_cancel(&fetch->segments);
     set_state(fetch, FETCH_ROOM);
     fetch->room.bytes = fetch->intake.lacking;
@@ -366,13 +365,12 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
     bool fresh = fetch->intake.received == 0;
 
     retry_note(&fetch->retry, end->progressed);
-    if (end->err == ERR_DISK_FULL && fetch->pressed != fetch->intake.received &&
-        fetch->state == FETCH_CALL) {
+    if (end->err == ERR_DISK_FULL && fetch->pressed != fetch->intake.received) {
         /* Sooner than the budget: others go, once for each new byte that comes of it. */
         fetch->pressed = fetch->intake.received;
         evict_press(store);
         wait_for_room(fetch);
-    } else if (end->err == ERR_NO_ROOM && fetch->state == FETCH_CALL) {
+    } else if (end->err == ERR_NO_ROOM) {
         wait_for_room(fetch);
     } else if (end->err == ERR_UPSTREAM_NONSENSE && end->parted && !fetch->segments.whole_only) {
         segments_ask_whole(&fetch->segments);
@@ -402,12 +400,25 @@ static struct fetch *fetch_of(struct segments *segments)
     return container_of(segments, struct fetch, segments);
 }
 
+static void on_look(uv_timer_t *timer)
+{
+    struct fetch *fetch = container_of(timer, struct fetch, timer);
+    LOOP_CALLBACK(&fetch->fetcher->loop);
+
+    ask_on(fetch);
+}
+
+/* Has what is wanted looked over soon, once for all who say so meanwhile, and then every so often:
+ * readers park without telling us. */
+static void look_soon(struct fetch *fetch)
+{
+    if (fetch->state == FETCH_CALL)
+        uv_timer_start(&fetch->timer, on_look, 0, LOOK_MS);
+}
+
 static void on_answer(struct segments *segments)
 {
-    struct fetch *fetch = fetch_of(segments);
-
-    if (fetch->state == FETCH_CALL && segments_ask(segments) != OK)
-        return; /* one runs: what has no room now is asked for at its end */
+    look_soon(fetch_of(segments)); /* it takes ranges, perhaps: others may start beside it */
 }
 
 static void on_bytes(struct segments *segments)
@@ -480,6 +491,7 @@ static void begin_idle(struct fetch *fetch)
     note_end(fetch, OK);
     fetch->fetcher->running--;
     uv_timer_start(&fetch->timer, on_linger_over, LINGER_MS, 0);
+    blob_wake(fetch->blob); /* who waits for something else learns that it will not come */
 }
 
 /* CALL: goes on with whatever there is to do. */
@@ -493,6 +505,8 @@ static void ask_on(struct fetch *fetch)
     }
     if (fetch->state == FETCH_PAUSE)
         return;
+    if (!uv_is_active((uv_handle_t *)&fetch->timer))
+        uv_timer_start(&fetch->timer, on_look, LOOK_MS, LOOK_MS);
     enum err err = reserve_rest(fetch);
     if (err == OK)
         err = segments_ask(&fetch->segments);
@@ -579,7 +593,7 @@ void fetch_go_on(struct fetch *fetch)
         set_state(fetch, FETCH_CALL);
         note_begin(fetch);
     }
-    ask_on(fetch);
+    look_soon(fetch);
 }
 
 void fetch_stop(struct fetch *fetch)

@@ -13,12 +13,15 @@ enum {
     SEGMENT_MAX = 32 << 20,
     PARKED_EXTRA = 8, /* requests for parked readers beyond blob_connections */
     NEIGHBOURS_MAX = 2048,
+    LOOKS_MAX = 65536,
+    STEADY_US = 100000, /* after which a segment's own speed tells more than its upstream's */
 };
 
 struct segment {
     struct list node; /* in segments->running */
     struct segments *segments;
     struct call *call;
+    struct source source; /* who is asked: a copy, since others may be turned to meanwhile */
     struct extent asked;
     uint64_t at;        /* where the next byte of the body belongs */
     uint64_t end;       /* no byte from here on is taken; UINT64_MAX: nobody knows */
@@ -27,6 +30,7 @@ struct segment {
     uint64_t started_us;
     unsigned turn;   /* segments->turns when it began */
     bool answered;   /* the head of a good answer has come */
+    bool parted;     /* a part was asked for */
     bool is_surplus; /* a whole that came in place of a part, beside another whole */
 };
 
@@ -99,6 +103,16 @@ void segments_ask_whole(struct segments *segments)
 
 void segments_turn(struct segments *segments)
 {
+    struct list *node = segments->running.next;
+
+    while (node != &segments->running) { /* what has not answered need not */
+        struct segment *segment = container_of(node, struct segment, node);
+        node = node->next;
+        if (segment->answered)
+            continue;
+        call_cancel(segment->call);
+        segment_free(segment);
+    }
     segments->turns++;
     segments->whole_only = false;
     take_target(segments, NULL);
@@ -147,9 +161,9 @@ static enum err take_head(struct segment *segment, int status, struct extent bod
     enum err err = OK;
 
     if (size == BLOB_SIZE_UNKNOWN)
-        size = segments->source->size; /* chunked; but the manifest said it */
+        size = segment->source.size; /* chunked; but the manifest said it */
     if (size != BLOB_SIZE_UNKNOWN)
-        err = intake_take_size(intake, segments->source, size);
+        err = intake_take_size(intake, &segment->source, size);
     if (err != OK)
         return err;
     if (status == 200 && (segment->asked.start > 0 || segment->asked.end < size)) {
@@ -174,7 +188,7 @@ static enum err on_head(struct call *call, int status)
 {
     struct segment *segment = call_owner(call);
     struct segments *segments = segment->segments;
-    const struct source *source = segments->source;
+    const struct source *source = &segment->source;
     char media_type[RECORD_MEDIA_TYPE_SIZE];
     struct extent body;
     uint64_t size;
@@ -187,7 +201,8 @@ static enum err on_head(struct call *call, int status)
     segment->answered = true;
     if (status == 206 || view_equal_nocase(call_field(call, "Accept-Ranges"), VIEW("bytes")))
         upstream_note_ranges(source->upstream);
-    take_target(segments, call_target(call));
+    if (segment->turn == segments->turns)
+        take_target(segments, call_target(call));
     if (source->is_manifest && segments->intake->received == 0 &&
         http_media_type(call_field(call, "Content-Type"), media_type, sizeof(media_type)))
         blob_set_media_type(blob_of(segments), media_type);
@@ -204,7 +219,7 @@ static uint64_t limit_of(const struct segment *segment)
 
     if (segment->end != UINT64_MAX)
         return segment->end;
-    return segments->source->is_manifest ? config->max_manifest : config->cache_size;
+    return segment->source.is_manifest ? config->max_manifest : config->cache_size;
 }
 
 static enum err on_body(struct call *call, const void *data, size_t length)
@@ -215,6 +230,11 @@ static enum err on_body(struct call *call, const void *data, size_t length)
     uint64_t room = limit_of(segment), received = intake->received;
     bool is_cut = segment->end < segment->announced; /* another segment brings the rest */
 
+    if (is_cut && !upstream_takes_ranges(segment->source.upstream)) {
+        segment->end = segment->announced; /* or so we thought: it has not answered yet */
+        room = limit_of(segment);
+        is_cut = false;
+    }
     room = segment->at < room ? room - segment->at : 0;
     if (length > room && !is_cut)
         return segment->end == UINT64_MAX ? ERR_UPSTREAM_TOO_LARGE : ERR_UPSTREAM_NONSENSE;
@@ -237,19 +257,24 @@ static enum err end_of(struct segment *segment, struct call *call, enum err err)
     bool is_sized = intake->blob->size != BLOB_SIZE_UNKNOWN;
     uint64_t told = call_unsatisfied_size(call);
 
-    if (segment->is_surplus || (segment->answered && segment->at >= segment->end))
+    bool is_cut = segment->end < segment->announced;
+    bool in_vain = segment->received == 0 && !is_cut &&
+                   intake_missing(intake, segment->asked) > 0; /* or it would be asked for ever */
+    if (segment->is_surplus || (segment->answered && segment->at >= segment->end && !in_vain))
         return OK; /* all came that was to come, perhaps because it was cut there */
     if (err == OK && !is_sized && segment->asked.end == UINT64_MAX)
-        return intake_take_size(intake, segments->source, segment->at); /* that was all */
+        return intake_take_size(intake, &segment->source, segment->at); /* that was all */
     if (call_status(call) == 416 && !is_sized && told <= segment->asked.start) {
-        err = intake_take_size(intake, segments->source, told); /* there are no such bytes */
+        err = intake_take_size(intake, &segment->source, told); /* there are no such bytes */
         if (err == OK)
-            intake_note_held(intake, segments->source);
+            intake_note_held(intake, &segment->source);
+        if (err == OK && told == 0 && intake->blob->fd < 0)
+            err = partial_create(intake->store, intake->blob);
         return err;
     }
     if (err == OK && segment->received == 0)
         return ERR_UPSTREAM_BROKEN;
-    return source_err(segments->source, err);
+    return source_err(&segment->source, err);
 }
 
 static void on_end(struct call *call, enum err err)
@@ -260,13 +285,13 @@ static void on_end(struct call *call, enum err err)
                               .retry_after_s = call_retry_after(call),
                               .answered = segment->answered,
                               .progressed = segment->received > 0,
-                              .parted = segment->asked.start > 0,
+                              .parted = segment->parted,
                               .is_stale = segment->turn != segments->turns};
 
     if (segment->received >= SEGMENT_MIN / 4)
-        upstream_note_rate(segments->source->upstream, segment->received,
+        upstream_note_rate(segment->source.upstream, segment->received,
                            clock_monotonic_us() - segment->started_us);
-    if (end.err != OK)
+    if (end.err != OK && !end.is_stale)
         take_target(segments, NULL);
     segment_free(segment);
     segments->events->on_end(segments, &end);
@@ -282,6 +307,8 @@ static void start(struct segments *segments, struct extent range)
     if (range.end == size_of(segments))
         range.end = UINT64_MAX; /* to its end; and from its start that is a plain GET */
     segment->segments = segments;
+    segment->source = *segments->source;
+    segment->parted = range.start > 0 || range.end != UINT64_MAX;
     segment->asked = range;
     segment->at = range.start;
     segment->end = segment->announced = range.end;
@@ -289,7 +316,7 @@ static void start(struct segments *segments, struct extent range)
     segment->turn = segments->turns;
     list_append(&segments->running, &segment->node);
     segments->count++;
-    segment->call = source_call(segments->source, segments->calls, &blob_of(segments)->digest,
+    segment->call = source_call(&segment->source, segments->calls, &blob_of(segments)->digest,
                                 range, segments->target, &events, segment);
 }
 
@@ -320,7 +347,19 @@ struct look {
     bool takes_ranges; /* the upstream is known to */
     struct extent range;
     bool found;
+    size_t budget; /* ranges that may still be looked at: many clients may ask for many */
 };
+
+/* What it brings within a second, as it goes now: who waits for that need not be helped. */
+static uint64_t soon_of(const struct segment *segment)
+{
+    uint64_t us = clock_monotonic_us() - segment->started_us;
+    uint64_t soon = upstream_rate(segment->source.upstream);
+
+    if (us > STEADY_US)
+        soon = (segment->at - segment->asked.start) * 1000 / (us / 1000);
+    return soon < SEGMENT_MIN ? SEGMENT_MIN : soon;
+}
 
 static bool cut_for_parked(void *argument, const struct extent *ranges, size_t count,
                            bool is_parked)
@@ -328,17 +367,14 @@ static bool cut_for_parked(void *argument, const struct extent *ranges, size_t c
     const struct look *look = argument;
     struct segments *segments = look->segments;
     uint64_t offset = ranges[0].start, grid = config_of(segments)->range_grid;
-    uint64_t soon = upstream_rate(segments->source->upstream); /* a second's worth */
 
     (void)count;
-    if (soon < SEGMENT_MIN)
-        soon = SEGMENT_MIN;
     for (struct list *node = segments->running.next; is_parked && node != &segments->running;
          node = node->next) {
         struct segment *segment = container_of(node, struct segment, node);
         uint64_t floor = offset - offset % grid;
-        if (offset >= segment->at && offset < segment->end && offset - segment->at > soon)
-            segment->end = floor > segment->at ? floor : segment->at;
+        if (offset < segment->end && floor > segment->at && floor - segment->at > soon_of(segment))
+            segment->end = floor;
     }
     return is_parked; /* those behind them are no more urgent */
 }
@@ -374,6 +410,9 @@ static bool look_at(void *argument, const struct extent *ranges, size_t count, b
     if (is_parked && extents_run_end(&look->plan.covered, ranges[0].start) > ranges[0].start)
         return true; /* it is on its way */
     for (size_t i = 0; i < count && !look->found; i++) {
+        if (look->budget == 0)
+            return false;
+        look->budget--;
         look->found = plan_next(&look->plan, ranges[i], &look->range);
         for (size_t n = i + 1; look->found && n < count && n < i + NEIGHBOURS_MAX; n++)
             plan_extend(&look->plan, ranges[n], &look->range);
@@ -387,6 +426,7 @@ static void look_begin(struct look *look, struct segments *segments)
     struct blob *blob = blob_of(segments);
 
     *look = (struct look){.segments = segments,
+                          .budget = LOOKS_MAX,
                           .takes_ranges = upstream_takes_ranges(segments->source->upstream)};
     plan_init(&look->plan, intake_present(segments->intake), size_of(segments), config->range_grid,
               request_size(segments));

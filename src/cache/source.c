@@ -51,7 +51,8 @@ enum err source_read_head(struct call *call, int status, struct extent asked,
         if (view_to_uint64(call_field(call, "Content-Length"), &size)) /* else it is chunked */
             body.end = size;
     } else if (!range_parse_content_range(call_field(call, "Content-Range"), &body, &size) ||
-               body.start != asked.start || body.end > asked.end || size == UINT64_MAX) {
+               body.start != asked.start || body.start >= body.end || body.end > asked.end ||
+               size == UINT64_MAX) {
         return ERR_UPSTREAM_NONSENSE;
     }
     *ret_body = body;

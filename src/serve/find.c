@@ -116,6 +116,8 @@ static uint64_t offset_of(struct request *request, uint64_t size)
     struct extent first = selection_first(&request->selection, size);
 
     request->waiter.until = first.end;
+    if (size == BLOB_SIZE_UNKNOWN && selection_needs_size(&request->selection))
+        return BLOB_OFFSET_END; /* it will be told */
     return is_held_whole(request, size) ? BLOB_OFFSET_END : first.start;
 }
 
@@ -126,7 +128,8 @@ static void demand(struct request *request)
     uint64_t offset;
     size_t count;
 
-    if (is_held_whole(request, request->size)) {
+    bool sizeless = request->size == BLOB_SIZE_UNKNOWN && selection_needs_size(&request->selection);
+    if (is_held_whole(request, request->size) || sizeless) {
         blob_demand_rest(request->blob, 0);
     } else if (selection_is_rest(&request->selection, request->size, &offset)) {
         blob_demand_rest(request->blob, offset);
@@ -140,16 +143,17 @@ static void demand(struct request *request)
 
 /* Whether all that was asked for is here, of a blob that is not verified and perhaps never will be:
  * then nobody needs to be asked for anything. */
-static bool is_all_here(const struct request *request)
+static bool is_all_here(const struct request *request, const struct blob_view *view)
 {
     uint64_t offset;
-
-    if (request->size == BLOB_SIZE_UNKNOWN || is_held_whole(request, request->size) ||
-        selection_is_rest(&request->selection, request->size, &offset))
-        return false;
     size_t count;
+
+    if (request->size == BLOB_SIZE_UNKNOWN || is_held_whole(request, request->size))
+        return false;
+    if (selection_is_rest(&request->selection, request->size, &offset) && view->whole)
+        return false; /* it will be verified */
     struct extent *extents = selection_extents(&request->selection, request->size, &count);
-    bool here = blob_has(request->blob, extents, count);
+    bool here = count > 0 && blob_has(request->blob, extents, count);
     free(extents);
     return here;
 }
@@ -201,7 +205,7 @@ static bool wait_for_end(struct request *request)
 /* Nobody fills it. */
 static void find_partial(struct request *request, const struct blob_view *view)
 {
-    if (is_all_here(request)) {
+    if (is_all_here(request, view)) {
         if (request->exchange.outcome == STATS_NONE)
             request->exchange.outcome = STATS_HIT;
         if (request->known)
@@ -209,6 +213,10 @@ static void find_partial(struct request *request, const struct blob_view *view)
         else
             confirm(request);
         return;
+    }
+    if (request->wanted_fill && view->state == BLOB_PARTIAL) { /* it ended without what we want */
+        blob_withdraw(request->blob, &request->demand);
+        request->wanted_fill = false;
     }
     if (view->readable > 0) /* an answer begins when it is clear that it can be brought to an end */
         (void)blob_look(request->blob, BLOB_OFFSET_END, &request->waiter);
@@ -221,11 +229,12 @@ static void find_filling(struct request *request, const struct blob_view *view)
 {
     if (view->answered && memcmp(view->held_by, request->source.key, sizeof(view->held_by)) == 0)
         request->known = true;
-    if (!request->known && view->answered) {
+    bool here = is_all_here(request, view);
+    if (!request->known && (view->answered || here)) {
         confirm(request);
         return;
     }
-    if (request->known && is_all_here(request)) {
+    if (here) {
         if (request->exchange.outcome == STATS_NONE)
             request->exchange.outcome = STATS_HIT;
         request_answer_blob(request, request->size);
@@ -318,6 +327,11 @@ static void find(struct request *request)
     if (view.size != BLOB_SIZE_UNKNOWN && view.size != request->size) {
         request->size = view.size; /* what a manifest says of it is hearsay: look again with it */
         blob_unpark(request->blob, &request->waiter);
+        if (request->wanted_fill && view.state == BLOB_FILLING) { /* it may want other bytes now */
+            blob_withdraw(request->blob, &request->demand);
+            demand(request);
+            fetcher_want(request->services->fetchers, request->blob, &request->source);
+        }
         find(request);
         return;
     }

@@ -139,7 +139,7 @@ static uint64_t sendable(struct reply *reply, const struct piece *piece, uint64_
     uint64_t end_offset = offset + view.readable < piece->end ? offset + view.readable : piece->end;
 
     *ret_fd = view.fd;
-    if (view.state == BLOB_FAILED) {
+    if (view.state == BLOB_FAILED && (view.readable == 0 || piece->verified_end)) {
         end(reply, REPLY_CUT, view.err);
         return 0;
     }

@@ -1,6 +1,7 @@
 /*
- * Preloaded into the product: keeps a copy of each file as it was when it was last synced, and tells
- * another boot id. A test that pulls the plug puts the copies back: what was not synced is lost.
+ * Preloaded into the product: keeps a copy of each file as it was when it was last synced, and
+ * tells another boot id. A test that pulls the plug puts the copies back: what was not synced is
+ * lost.
  *
  *   POWERLOSS_COPIES   the folder of the copies, named <device>-<inode>
  *   POWERLOSS_BOOT_ID  the file that is read in place of /proc/sys/kernel/random/boot_id
@@ -53,7 +54,8 @@ static void copy(int fd)
         return;
     snprintf(path, sizeof path, "%s/%lu-%lu", folder, (unsigned long)file.st_dev,
              (unsigned long)file.st_ino);
-    snprintf(made, sizeof made, "%s.%d", path, (int)gettid()); /* several may sync one file at once */
+    snprintf(made, sizeof made, "%s.%d", path,
+             (int)gettid()); /* several may sync one file at once */
     int to = open_really(made, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     while (at < file.st_size) {
         ssize_t got = pread(fd, buffer, sizeof buffer, at);
