@@ -53,11 +53,9 @@ struct fetcher {
 void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source *source,
                  struct buf *given, const char *media_type);
 
-/* One more source, to be asked when the others have refused. */
-void fetch_add_source(struct fetch *fetch, const struct source *source);
-
-/* Somebody wants something: looks whether there is more to ask for. */
-void fetch_go_on(struct fetch *fetch);
+/* Somebody else wants something of the blob, and has one more source for it, to be asked when the
+ * others have refused. */
+void fetch_join(struct fetch *fetch, const struct source *source);
 
 /* Fails what can be failed now, with ERR_STOPPING; what has been verified is left to settle. The
  * calls that run are ended by the fetcher. */

@@ -68,7 +68,7 @@ void segments_cancel(struct segments *segments);
 /* From now on the whole is asked for. */
 void segments_ask_whole(struct segments *segments);
 
-/* `*source` is another one now: those that have not answered are given up. */
+/* `*source` is another one now. What runs goes on with the one it asked. */
 void segments_turn(struct segments *segments);
 
 #endif

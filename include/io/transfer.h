@@ -37,6 +37,7 @@ struct transfers {
     struct list refused;        /* while curl calls us: on_body said no, the end is to come */
     struct buf gathered;        /* owned; a piece of a body, */
     struct transfer *gathering; /* and whose it is; NULL: nobody's, and it is empty */
+    struct list watches;        /* of curl's descriptors */
     unsigned sockets;           /* uv handles not yet closed */
     bool inside;                /* curl is calling us */
 };

@@ -21,9 +21,9 @@
 #include "cache/retry.h"
 #include "cache/segments.h"
 #include "cache/settle.h"
+#include "cache/sources.h"
 
 enum {
-    SOURCES_MAX = 8,
     HASH_BATCH = 1 << 20,
     LOOK_MS = 100,    /* how often readers that have parked elsewhere meanwhile are looked for */
     LINGER_MS = 2000, /* the next range of a lazy reader finds the redirect's target still known */
@@ -40,8 +40,7 @@ struct fetch {
     struct fetcher *fetcher;
     struct blob *blob; /* counted */
     enum fetch_state state;
-    struct source sources[SOURCES_MAX]; /* the first of them is asked */
-    size_t source_count;
+    struct sources sources;
     struct intake intake;
     struct segments segments; /* they run in CALL and PAUSE */
     struct buf given;         /* the bytes, when they were at hand */
@@ -104,7 +103,7 @@ static void note_begin(struct fetch *fetch)
 static void note_end(struct fetch *fetch, enum err verdict)
 {
     fill_line_end(&(struct fill_line){.digest = &fetch->blob->digest,
-                                      .source = &fetch->sources[0],
+                                      .source = &fetch->sources.list[0],
                                       .bytes = fetch->intake.received - fetch->noted,
                                       .size = fetch->blob->size,
                                       .resumed = fetch->resumed,
@@ -170,7 +169,7 @@ static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
     }
     note_end(fetch, err);
     fetch->fetcher->running--;
-    blob_fail(fetch->blob, err, is_ours(err) ? NULL : fetch->sources[0].key, retry_after_s);
+    blob_fail(fetch->blob, err, is_ours(err) ? NULL : fetch->sources.list[0].key, retry_after_s);
     dispose(fetch);
 }
 
@@ -205,13 +204,10 @@ static void on_learned(void *owner, const struct learned *learned)
     step_settle(fetch);
 }
 
-/* The source that has shown that it holds the blob; the first, when none was asked. */
+/* The source that has shown that it holds the blob. */
 static const struct source *holder_of(const struct fetch *fetch)
 {
-    for (size_t i = 0; i < fetch->source_count; i++)
-        if (memcmp(fetch->sources[i].key, fetch->blob->held_by, FLIGHT_KEY_SIZE) == 0)
-            return &fetch->sources[i];
-    return &fetch->sources[0];
+    return sources_of_key(&fetch->sources, fetch->blob->held_by);
 }
 
 /* All bytes are here and hashed. */
@@ -231,7 +227,7 @@ static void verify(struct fetch *fetch)
         fail(fetch, ERR_DIGEST_MISMATCH, 0);
         return;
     }
-    if (!fetch->sources[0].is_manifest) {
+    if (!fetch->sources.list[0].is_manifest) {
         step_settle(fetch);
         return;
     }
@@ -329,27 +325,11 @@ static void wait_for_room(struct fetch *fetch)
     evict_wait(fetch->fetcher->store, &fetch->room);
 }
 
-/* When one source fails and may do better later, another is asked meanwhile. */
-static void turn_to_another(struct fetch *fetch)
-{
-    struct source failed = fetch->sources[0];
-
-    if (fetch->source_count == 1)
-        return;
-    memmove(&fetch->sources[0], &fetch->sources[1],
-            (fetch->source_count - 1) * sizeof(fetch->sources[0]));
-    fetch->sources[fetch->source_count - 1] = failed;
-    segments_turn(&fetch->segments);
-}
-
 /* Turns to the next source, if there is one: this one's failure is not the others'. */
 static bool next_source(struct fetch *fetch)
 {
-    if (fetch->source_count == 1)
+    if (!sources_drop(&fetch->sources))
         return false;
-    fetch->source_count--;
-    memmove(&fetch->sources[0], &fetch->sources[1],
-            fetch->source_count * sizeof(fetch->sources[0]));
     fetch->retry = (struct retry){0};
     segments_turn(&fetch->segments);
     blob_wake(fetch->blob); /* whoever came by the refused one learns it now */
@@ -361,7 +341,7 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
 {
     struct store *store = fetch->fetcher->store;
     const struct config *config = store->config;
-    struct source *source = &fetch->sources[0];
+    struct source *source = &fetch->sources.list[0];
     bool fresh = fetch->intake.received == 0;
 
     retry_note(&fetch->retry, end->progressed);
@@ -379,7 +359,8 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
                retry_is_due(&fetch->retry, config, end->err, fresh, end->retry_after_s)) {
         if (fetch->state == FETCH_PAUSE) /* for another segment: that will do for both */
             return;
-        turn_to_another(fetch);
+        if (sources_rotate(&fetch->sources)) /* it may do better later; another is asked first */
+            segments_turn(&fetch->segments);
         set_state(fetch, FETCH_PAUSE);
         uv_timer_start(&fetch->timer, on_pause_over,
                        retry_pause_ms(&fetch->retry, config, end->retry_after_s), 0);
@@ -450,18 +431,29 @@ static bool is_whole(const struct fetch *fetch)
            intake_missing(&fetch->intake, (struct extent){0, UINT64_MAX}) == 0;
 }
 
-/* IDLE is over: nobody wanted more. */
-static void on_linger_over(uv_timer_t *timer)
+/* Somebody wants something: looks whether there is more to ask for. */
+static void go_on(struct fetch *fetch)
 {
-    struct fetch *fetch = container_of(timer, struct fetch, timer);
-    LOOP_CALLBACK(&fetch->fetcher->loop);
+    if (fetch->state == FETCH_IDLE) {
+        uv_timer_stop(&fetch->timer);
+        set_state(fetch, FETCH_CALL);
+        note_begin(fetch);
+    }
+    look_soon(fetch);
+}
 
-    if (fetch->hashing.running) {
-        uv_timer_start(&fetch->timer, on_linger_over, LINGER_MS, 0);
+/* IDLE is over: nobody wanted more; or somebody does, and his message is on its way. */
+static void end_idle(struct fetch *fetch, bool stopping)
+{
+    bool over = blob_unfill(fetch->blob);
+
+    if (!over && stopping) {
+        note_begin(fetch);
+        fail(fetch, ERR_STOPPING, 0);
         return;
     }
-    if (!blob_unfill(fetch->blob)) { /* somebody does; his message is on its way */
-        fetch_go_on(fetch);
+    if (!over) {
+        go_on(fetch);
         return;
     }
     if (fetch->intake.received > fetch->intake.recorded)
@@ -472,12 +464,23 @@ static void on_linger_over(uv_timer_t *timer)
     dispose(fetch);
 }
 
+static void on_linger_over(uv_timer_t *timer)
+{
+    struct fetch *fetch = container_of(timer, struct fetch, timer);
+    LOOP_CALLBACK(&fetch->fetcher->loop);
+
+    if (fetch->hashing.running)
+        uv_timer_start(&fetch->timer, on_linger_over, LINGER_MS, 0);
+    else
+        end_idle(fetch, false);
+}
+
 /* Room for all that is wanted of a blob that is wanted whole, before the first byte of it comes:
  * two that fit one after the other must not each wait for the other's half. */
 static enum err reserve_rest(struct fetch *fetch)
 {
     struct blob_view view = blob_look(fetch->blob, 0, NULL);
-    uint64_t size = view.size != BLOB_SIZE_UNKNOWN ? view.size : fetch->sources[0].size;
+    uint64_t size = view.size != BLOB_SIZE_UNKNOWN ? view.size : fetch->sources.list[0].size;
 
     if (size == BLOB_SIZE_UNKNOWN || !view.whole)
         return OK;
@@ -528,7 +531,7 @@ static void take_given(struct fetch *fetch)
     struct intake *intake = &fetch->intake;
     uint64_t length = fetch->given.length;
 
-    enum err err = intake_take_size(intake, &fetch->sources[0], length);
+    enum err err = intake_take_size(intake, &fetch->sources.list[0], length);
     if (err == OK && fetch->blob->fd < 0)
         err = partial_create(fetch->fetcher->store, fetch->blob);
     if (err == OK)
@@ -541,7 +544,7 @@ static void take_given(struct fetch *fetch)
         fail(fetch, err, 0);
         return;
     }
-    intake_note_held(intake, &fetch->sources[0]);
+    intake_note_held(intake, &fetch->sources.list[0]);
     begin_hash(fetch);
 }
 
@@ -556,11 +559,11 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
     fetch->blob = blob_ref(blob);
     fetch->blob->fetch = fetch;
     fetch->intake = (struct intake){.store = fetcher->store, .blob = blob};
-    fetch->sources[0] = *source;
-    fetch->source_count = 1;
+    sources_init(&fetch->sources, source);
     fetch->given = *given;
     *given = (struct buf){0};
-    segments_init(&fetch->segments, &fetch->intake, &fetcher->calls, &fetch->sources[0], &events);
+    segments_init(&fetch->segments, &fetch->intake, &fetcher->calls, &fetch->sources.list[0],
+                  &events);
     CHECK(uv_timer_init(&fetcher->loop.uv, &fetch->timer) == 0);
     hashing_init(&fetch->hashing, blob->digest.algorithm, on_hash_progress);
     fetch->pressed = UINT64_MAX;
@@ -577,23 +580,10 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
         ask_on(fetch);
 }
 
-void fetch_add_source(struct fetch *fetch, const struct source *source)
+void fetch_join(struct fetch *fetch, const struct source *source)
 {
-    for (size_t i = 0; i < fetch->source_count; i++)
-        if (memcmp(fetch->sources[i].key, source->key, sizeof(source->key)) == 0)
-            return;
-    if (fetch->source_count < SOURCES_MAX)
-        fetch->sources[fetch->source_count++] = *source;
-}
-
-void fetch_go_on(struct fetch *fetch)
-{
-    if (fetch->state == FETCH_IDLE) {
-        uv_timer_stop(&fetch->timer);
-        set_state(fetch, FETCH_CALL);
-        note_begin(fetch);
-    }
-    look_soon(fetch);
+    sources_add(&fetch->sources, source);
+    go_on(fetch);
 }
 
 void fetch_stop(struct fetch *fetch)
@@ -601,7 +591,7 @@ void fetch_stop(struct fetch *fetch)
     /* CALL: the fetcher ends its calls. LEARN, SETTLE and ENDING end by themselves, soon. */
     if (fetch->state == FETCH_IDLE) {
         uv_timer_stop(&fetch->timer);
-        on_linger_over(&fetch->timer);
+        end_idle(fetch, true);
         return;
     }
     if (fetch->state != FETCH_PAUSE && fetch->state != FETCH_ROOM && fetch->state != FETCH_HASH)

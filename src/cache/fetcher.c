@@ -180,8 +180,7 @@ static void on_want(struct mail *mail)
     } else if (unfilled) {
         fetch_start(fetcher, blob, &message->source, &message->given, message->media_type);
     } else if (view.state == BLOB_FILLING && blob->fetch != NULL) {
-        fetch_add_source(blob->fetch, &message->source);
-        fetch_go_on(blob->fetch);
+        fetch_join(blob->fetch, &message->source);
     }
     message_free(message);
 }

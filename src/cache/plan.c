@@ -67,6 +67,8 @@ void plan_extend(struct plan *plan, struct extent want, struct extent *range)
 
     if (range->end == UINT64_MAX || length >= plan->most)
         return;
+    if (want.end == UINT64_MAX && plan->size == UINT64_MAX)
+        return; /* nobody knows where it stops: a request of its own */
     uint64_t room = least(plan->most - length, UINT64_MAX - range->end);
     uint64_t end = least(least(want.end, plan->size), range->end + room);
     if (start >= end || grid_floor(plan, start) > range->end ||

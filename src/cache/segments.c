@@ -103,16 +103,6 @@ void segments_ask_whole(struct segments *segments)
 
 void segments_turn(struct segments *segments)
 {
-    struct list *node = segments->running.next;
-
-    while (node != &segments->running) { /* what has not answered need not */
-        struct segment *segment = container_of(node, struct segment, node);
-        node = node->next;
-        if (segment->answered)
-            continue;
-        call_cancel(segment->call);
-        segment_free(segment);
-    }
     segments->turns++;
     segments->whole_only = false;
     take_target(segments, NULL);
@@ -264,8 +254,12 @@ static enum err end_of(struct segment *segment, struct call *call, enum err err)
         return OK; /* all came that was to come, perhaps because it was cut there */
     if (err == OK && !is_sized && segment->asked.end == UINT64_MAX)
         return intake_take_size(intake, &segment->source, segment->at); /* that was all */
+    if (call_status(call) == 416 && is_sized && segment->asked.start >= intake->blob->size)
+        return OK; /* it was asked for before another answer told the size */
     if (call_status(call) == 416 && !is_sized && told <= segment->asked.start) {
-        err = intake_take_size(intake, &segment->source, told); /* there are no such bytes */
+        /* There are no such bytes. It has answered: who hears the size is to know that first. */
+        blob_set_held_by(intake->blob, segment->source.key);
+        err = intake_take_size(intake, &segment->source, told);
         if (err == OK)
             intake_note_held(intake, &segment->source);
         if (err == OK && told == 0 && intake->blob->fd < 0)
@@ -420,7 +414,7 @@ static bool look_at(void *argument, const struct extent *ranges, size_t count, b
     return true;
 }
 
-static void look_begin(struct look *look, struct segments *segments)
+static void look_begin(struct look *look, struct segments *segments, uint64_t size)
 {
     const struct config *config = config_of(segments);
     struct blob *blob = blob_of(segments);
@@ -428,9 +422,9 @@ static void look_begin(struct look *look, struct segments *segments)
     *look = (struct look){.segments = segments,
                           .budget = LOOKS_MAX,
                           .takes_ranges = upstream_takes_ranges(segments->source->upstream)};
-    plan_init(&look->plan, intake_present(segments->intake), size_of(segments), config->range_grid,
+    plan_init(&look->plan, intake_present(segments->intake), size, config->range_grid,
               request_size(segments));
-    if (may_start(look, true) && size_of(segments) != BLOB_SIZE_UNKNOWN)
+    if (may_start(look, true) && size != BLOB_SIZE_UNKNOWN)
         blob_each_want(blob, cut_for_parked, look);
     for (struct list *node = segments->running.next; node != &segments->running;
          node = node->next) {
@@ -440,21 +434,16 @@ static void look_begin(struct look *look, struct segments *segments)
     }
 }
 
-enum err segments_ask(struct segments *segments)
+/* Starts what is wanted of a blob of that size. */
+static enum err ask_of(struct segments *segments, uint64_t size)
 {
-    struct blob *blob = blob_of(segments);
     struct look look;
     enum err err = OK;
 
-    if (segments->whole_only) {
-        if (segments->count == 0)
-            start(segments, (struct extent){0, UINT64_MAX});
-        return OK;
-    }
-    look_begin(&look, segments);
+    look_begin(&look, segments, size);
     for (look.found = true; look.found && err == OK;) {
         look.found = false;
-        blob_each_want(blob, look_at, &look);
+        blob_each_want(blob_of(segments), look_at, &look);
         if (look.found && look.range.end != UINT64_MAX)
             err =
                 intake_reserve(segments->intake, outstanding(segments) +
@@ -463,5 +452,21 @@ enum err segments_ask(struct segments *segments)
             start(segments, look.range);
     }
     plan_release(&look.plan);
+    return err;
+}
+
+enum err segments_ask(struct segments *segments)
+{
+    uint64_t size = size_of(segments);
+
+    if (segments->whole_only) {
+        if (segments->count == 0)
+            start(segments, (struct extent){0, UINT64_MAX});
+        return OK;
+    }
+    enum err err = ask_of(segments, size);
+    /* What the manifest tells of is here: it is for an answer to say that this is all. */
+    if (err == OK && segments->count == 0 && blob_of(segments)->size != size)
+        err = ask_of(segments, BLOB_SIZE_UNKNOWN);
     return err;
 }

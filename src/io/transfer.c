@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/stats.h"
@@ -33,6 +34,7 @@ struct transfer {
 
 /* A descriptor of curl's that we watch. */
 struct watch {
+    struct list node; /* in transfers->watches, until it is stopped */
     uv_poll_t poll;
     struct transfers *transfers;
     curl_socket_t socket;
@@ -276,8 +278,33 @@ static struct watch *watch_new(struct transfers *transfers, curl_socket_t socket
     watch->socket = socket;
     CHECK(uv_poll_init_socket(&transfers->loop->uv, &watch->poll, socket) == 0);
     transfers->sockets++;
+    list_append(&transfers->watches, &watch->node);
     curl_multi_assign(transfers->multi, socket, watch);
     return watch;
+}
+
+static void watch_stop(struct watch *watch)
+{
+    list_unlink(&watch->node);
+    uv_close((uv_handle_t *)&watch->poll, on_watch_closed); /* stops it first */
+}
+
+/* curl is done with a descriptor, which it does not always say before that it need not be watched:
+ * another thread may get its number the next moment. */
+static int on_close_socket(void *argument, curl_socket_t socket)
+{
+    struct transfers *transfers = argument;
+
+    for (struct list *node = transfers->watches.next; node != &transfers->watches;
+         node = node->next) {
+        struct watch *watch = container_of(node, struct watch, node);
+        if (watch->socket != socket)
+            continue;
+        curl_multi_assign(transfers->multi, socket, NULL);
+        watch_stop(watch);
+        break;
+    }
+    return close(socket);
 }
 
 /* curl wants a descriptor watched. There is never more than one poll handle for it: a removed one
@@ -291,8 +318,8 @@ static int on_watch(CURL *easy, curl_socket_t socket, int what, void *argument, 
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
         curl_multi_assign(transfers->multi, socket, NULL);
-        if (watch != NULL)
-            uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+        if (watch != NULL && list_is_linked(&watch->node))
+            watch_stop(watch);
         return 0;
     }
     if (watch == NULL)
@@ -334,6 +361,7 @@ void transfers_init(struct transfers *transfers, struct loop *loop, const struct
     list_init(&transfers->running);
     list_init(&transfers->starting);
     list_init(&transfers->refused);
+    list_init(&transfers->watches);
     CHECK(uv_timer_init(&loop->uv, &transfers->timer) == 0);
     transfers->multi = curl_multi_init();
     CHECK(transfers->multi != NULL);
@@ -400,6 +428,8 @@ static void set_options(struct transfer *transfer, const struct transfer_request
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((config->stall_timeout + 999) / 1000));
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->transfers);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);

@@ -141,6 +141,17 @@ static void demand(struct request *request)
     }
 }
 
+/* The size is another one than it was when we said what is wanted: that may be more now, all of a
+ * small blob or another suffix. */
+static void demand_again(struct request *request)
+{
+    if (selection_is_outside(&request->selection, request->size))
+        return;
+    blob_withdraw(request->blob, &request->demand);
+    demand(request);
+    fetcher_want(request->services->fetchers, request->blob, &request->source);
+}
+
 /* Whether all that was asked for is here, of a blob that is not verified and perhaps never will be:
  * then nobody needs to be asked for anything. */
 static bool is_all_here(const struct request *request, const struct blob_view *view)
@@ -224,11 +235,25 @@ static void find_partial(struct request *request, const struct blob_view *view)
         want(request);
 }
 
+/* A range that cannot be answered is refused before anything is fetched for it. */
+static bool refuse_range(struct request *request)
+{
+    if (request->known && selection_is_outside(&request->selection, request->size))
+        request_fail(request, ERR_RANGE_UNSATISFIABLE);
+    else if (selection_is_excessive(&request->selection, request->size))
+        request_fail(request, ERR_TOO_MANY_RANGES);
+    else
+        return false;
+    return true;
+}
+
 /* A fill runs. It may be somebody else's, from a repository that says nothing about ours. */
 static void find_filling(struct request *request, const struct blob_view *view)
 {
     if (view->answered && memcmp(view->held_by, request->source.key, sizeof(view->held_by)) == 0)
         request->known = true;
+    if (request->size != BLOB_SIZE_UNKNOWN && refuse_range(request))
+        return;
     bool here = is_all_here(request, view);
     if (!request->known && (view->answered || here)) {
         confirm(request);
@@ -305,18 +330,6 @@ static void find_complete(struct request *request, const struct blob_view *view)
     }
 }
 
-/* A range that cannot be answered is refused before anything is fetched for it. */
-static bool refuse_range(struct request *request)
-{
-    if (request->known && selection_is_outside(&request->selection, request->size))
-        request_fail(request, ERR_RANGE_UNSATISFIABLE);
-    else if (selection_is_excessive(&request->selection, request->size))
-        request_fail(request, ERR_TOO_MANY_RANGES);
-    else
-        return false;
-    return true;
-}
-
 /* Looks at the blob, and does what its state asks for. */
 static void find(struct request *request)
 {
@@ -327,11 +340,8 @@ static void find(struct request *request)
     if (view.size != BLOB_SIZE_UNKNOWN && view.size != request->size) {
         request->size = view.size; /* what a manifest says of it is hearsay: look again with it */
         blob_unpark(request->blob, &request->waiter);
-        if (request->wanted_fill && view.state == BLOB_FILLING) { /* it may want other bytes now */
-            blob_withdraw(request->blob, &request->demand);
-            demand(request);
-            fetcher_want(request->services->fetchers, request->blob, &request->source);
-        }
+        if (request->wanted_fill)
+            demand_again(request);
         find(request);
         return;
     }
@@ -340,7 +350,7 @@ static void find(struct request *request)
         return;
     if (request->size == BLOB_SIZE_UNKNOWN && view.size == BLOB_SIZE_UNKNOWN && !request->checked &&
         view.state != BLOB_OPENING && view.state != BLOB_FAILED &&
-        selection_needs_size(selection)) {
+        (selection_needs_size(selection) || (view.readable > 0 && !view.answered))) {
         confirm(request); /* its upstream knows */
         return;
     }

@@ -228,6 +228,7 @@ class Upstream(Server):
       content_range=   say this in Content-Range
       chunked          no Content-Length
       length=n         say this Content-Length
+      short=n          a 206 ends before byte n, and says so
       drop=(names)     leave these fields out
       headers=         add these fields; content_type= replaces it
       instead=         this body in place of the content
@@ -291,6 +292,7 @@ class Upstream(Server):
         content_range=None,
         chunked=False,
         length=None,
+        short=None,
         drop=(),
         headers=(),
         content_type=None,
@@ -305,6 +307,7 @@ class Upstream(Server):
             stop = min(stop, int(wanted[2]) + 1) if wanted[2] else stop
             if start >= len(data):
                 return exchange.answer(416, fields=[("Content-Range", f"bytes */{len(data)}")])
+            stop = stop if short is None else min(stop, short)
         fields = [("Content-Type", content_type or media_type), ("Docker-Content-Digest", digest), *headers]
         if status == 206:
             fields.append(("Content-Range", content_range or f"bytes {start}-{stop - 1}/{len(data)}"))

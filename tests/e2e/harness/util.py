@@ -56,9 +56,9 @@ def noise(size, seed=0):
     return bytes(data[:size])
 
 
-def in_threads(count, work):
+def in_threads(count, work, timeout=120):
     """Runs work(0) … work(count-1) at once and returns their results; the first failure is raised."""
-    return Threads(count, work).join()
+    return Threads(count, work).join(timeout)
 
 
 class Threads:
