@@ -53,6 +53,9 @@ void source_note_held(const struct source *source, struct index *index, const st
  */
 enum err source_err(const struct source *source, enum err err);
 
+/* Whether `err` is our own: no source is to blame for it, and none would do better. */
+bool source_is_blameless(enum err err);
+
 /* Whether `err` is this source's own refusal, so that another source may still have the bytes. */
 bool source_is_refusal(enum err err);
 

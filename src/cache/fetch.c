@@ -144,13 +144,6 @@ static void dispose(struct fetch *fetch)
     uv_close((uv_handle_t *)&fetch->timer, on_timer_closed);
 }
 
-/* No source is to blame, and none would do better. */
-static bool is_ours(enum err err)
-{
-    return err == ERR_STOPPING || err == ERR_DISK_FULL || err == ERR_DISK_FAILED ||
-           err == ERR_OVER_BUDGET || err == ERR_NO_ROOM;
-}
-
 static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
 {
     struct store *store = fetch->fetcher->store;
@@ -169,7 +162,8 @@ static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
     }
     note_end(fetch, err);
     fetch->fetcher->running--;
-    blob_fail(fetch->blob, err, is_ours(err) ? NULL : fetch->sources.list[0].key, retry_after_s);
+    blob_fail(fetch->blob, err, source_is_blameless(err) ? NULL : fetch->sources.list[0].key,
+              retry_after_s);
     dispose(fetch);
 }
 
@@ -278,9 +272,8 @@ static void begin_hash(struct fetch *fetch)
     uv_timer_stop(&fetch->timer);
     segments_cancel(&fetch->segments); /* of what they could still bring nothing is missing */
     set_state(fetch, FETCH_HASH);
-    if (fetch->intake.received > 0)
-        intake_record(
-            &fetch->intake); /* a crash now would cost a second look, not a second fetch */
+    if (fetch->intake.received > 0) /* a crash now would cost a second look, not a second fetch */
+        intake_record(&fetch->intake);
     step_hash(fetch);
 }
 
@@ -367,7 +360,7 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
     } else {
         if (source_is_refusal(end->err)) /* remembered, so that its clients are told */
             absence_note(&store->absences, source->key, end->err, config->negative_ttl);
-        if (!is_ours(end->err) && next_source(fetch))
+        if (!source_is_blameless(end->err) && next_source(fetch))
             ask_on(fetch);
         else
             fail(fetch, end->err, end->retry_after_s);

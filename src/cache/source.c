@@ -92,3 +92,9 @@ bool source_is_refusal(enum err err)
 {
     return err == ERR_MANIFEST_UNKNOWN || err == ERR_BLOB_UNKNOWN || err == ERR_UPSTREAM_REFUSED;
 }
+
+bool source_is_blameless(enum err err)
+{
+    return err == ERR_STOPPING || err == ERR_DISK_FULL || err == ERR_DISK_FAILED ||
+           err == ERR_OVER_BUDGET || err == ERR_NO_ROOM;
+}
