@@ -149,6 +149,7 @@ static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
     struct store *store = fetch->fetcher->store;
     uint64_t present = extents_total(intake_present(&fetch->intake));
 
+    uv_timer_stop(&fetch->timer);
     set_state(fetch, FETCH_ENDING);
     segments_cancel(&fetch->segments);
     bool unreadable =
@@ -590,7 +591,6 @@ void fetch_stop(struct fetch *fetch)
     if (fetch->state != FETCH_PAUSE && fetch->state != FETCH_ROOM && fetch->state != FETCH_HASH)
         return;
     evict_leave(fetch->fetcher->store, &fetch->room);
-    uv_timer_stop(&fetch->timer);
     fail(fetch, ERR_STOPPING, 0);
 }
 
