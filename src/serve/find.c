@@ -161,6 +161,8 @@ static bool is_all_here(const struct request *request, const struct blob_view *v
 
     if (request->size == BLOB_SIZE_UNKNOWN || is_held_whole(request, request->size))
         return false;
+    if (selection_is_outside(&request->selection, request->size))
+        return !request->known; /* nothing is missing but the word of its upstream */
     if (selection_is_rest(&request->selection, request->size, &offset) && view->whole)
         return false; /* it will be verified */
     struct extent *extents = selection_extents(&request->selection, request->size, &count);

@@ -12,6 +12,7 @@ from harness.upstream import CountingProxy, Upstream
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also the tests of gigabytes and minutes")
+    parser.addoption("--soak", action="store_true", help="also hundreds of crashes and thousands of schedules")
 
 
 def pytest_configure(config):
@@ -26,11 +27,12 @@ def pytest_make_parametrize_id(val):
 def pytest_collection_modifyitems(config, items):
     if not BINARY.exists() and any(item.path.name != "test_harness.py" for item in items):
         pytest.exit(f"{BINARY} is not there: build it, or set ENTREPOT_BINARY", returncode=2)
-    if config.getoption("--long") or os.environ.get("ENTREPOT_LONG") == "1":
-        return
-    long = [item for item in items if item.get_closest_marker("long")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
+    for marker in ("long", "soak"):
+        if config.getoption("--" + marker) or os.environ.get("ENTREPOT_" + marker.upper()) == "1":
+            continue
+        left = [item for item in items if item.get_closest_marker(marker)]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 @contextmanager

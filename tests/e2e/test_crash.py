@@ -93,7 +93,7 @@ class Rounds:
         return self.upstream.body_bytes("/blobs/") - self.sizes
 
 
-ROUNDS = [12, pytest.param(200, marks=pytest.mark.long)]
+ROUNDS = [12, pytest.param(200, marks=pytest.mark.soak)]
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)

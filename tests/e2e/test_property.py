@@ -458,7 +458,7 @@ def test_hundreds_of_random_schedules(tmp_path):
     run_rounds(tmp_path, 60)
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_thousands_of_random_schedules(tmp_path):
     """The same, longer."""
     run_rounds(tmp_path, 500)
