@@ -215,9 +215,16 @@ static bool wait_for_end(struct request *request)
     return view.state != BLOB_COMPLETE && view.state != BLOB_FAILED;
 }
 
+/* Our own repository's answer began it, or goes on: the index may not have heard of that yet. */
+static bool is_held_by_ours(const struct request *request, const unsigned char *held_by)
+{
+    return memcmp(held_by, request->source.key, FLIGHT_KEY_SIZE) == 0;
+}
+
 /* Nobody fills it. */
 static void find_partial(struct request *request, const struct blob_view *view)
 {
+    request->known |= is_held_by_ours(request, view->held_by);
     if (is_all_here(request, view)) {
         if (request->exchange.outcome == STATS_NONE)
             request->exchange.outcome = STATS_HIT;
@@ -252,8 +259,7 @@ static bool refuse_range(struct request *request)
 /* A fill runs. It may be somebody else's, from a repository that says nothing about ours. */
 static void find_filling(struct request *request, const struct blob_view *view)
 {
-    if (view->answered && memcmp(view->held_by, request->source.key, sizeof(view->held_by)) == 0)
-        request->known = true;
+    request->known |= is_held_by_ours(request, view->held_by);
     if (request->size != BLOB_SIZE_UNKNOWN && refuse_range(request))
         return;
     bool here = is_all_here(request, view);
@@ -314,8 +320,7 @@ static void find_complete(struct request *request, const struct blob_view *view)
     if (request->exchange.outcome == STATS_NONE)
         request->exchange.outcome = request->stale ? STATS_STALE : STATS_HIT;
     request->size = view->size;
-    bool ours = request->wanted_fill &&
-                memcmp(request->blob->held_by, request->source.key, FLIGHT_KEY_SIZE) == 0;
+    bool ours = request->wanted_fill && is_held_by_ours(request, request->blob->held_by);
     request->known |= ours;
     if (!request->known) {
         confirm(request);
@@ -383,11 +388,30 @@ static void on_wake(struct mail *mail)
     find(request);
 }
 
+/* What is in memory is newer than the index: stargz asks for the size as soon as it has the first
+ * two bytes. */
+static void look_at_open_blob(struct request *request)
+{
+    struct blob *blob = blobs_find(&request->services->store->blobs, &request->route.digest);
+
+    if (blob == NULL)
+        return;
+    struct blob_view view = blob_look(blob, 0, NULL);
+    const unsigned char *held_by = view.state == BLOB_COMPLETE ? blob->held_by : view.held_by;
+    if (view.state != BLOB_FAILED && view.size != BLOB_SIZE_UNKNOWN &&
+        is_held_by_ours(request, held_by)) {
+        request->known = true;
+        request->size = view.size;
+    }
+    (void)blob_unref(blob);
+}
+
 /* HEAD of a blob: its size is enough, and no reason to fetch it (peers 14). */
 static void head_of_blob(struct request *request)
 {
     struct blob_record record;
 
+    look_at_open_blob(request);
     if (request->known &&
         index_get_blob(request->services->store->index, &request->route.digest, &record)) {
         if (record.size != BLOB_SIZE_UNKNOWN) /* it has been seen; a manifest only tells of it */

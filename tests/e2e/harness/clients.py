@@ -170,8 +170,9 @@ class Docker(Client):
 class Containerd(Client):
     HOSTS_BLOCK, HOSTS_FOLDER = "containerd-hosts-toml", "docker.io"
 
-    def pull(self, image):
-        self.write(f"certs.d/{self.HOSTS_FOLDER}/hosts.toml", block(self.HOSTS_BLOCK, self.mirror))
+    @contextmanager
+    def serving(self, command="ctr"):
+        """A containerd for as long as the block runs; gives the command line that talks to it."""
         config = self.write(
             "config.toml",
             f"""version = 2
@@ -184,8 +185,13 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
   path = "{self.directory}/opt"
 """,
         )
-        ctr = ["ctr", "--address", self.directory / "s"]
-        with self.daemon(["containerd", "--config", config], lambda: self.answers(*map(str, ctr), "version")):
+        ctr = [command, "--address", str(self.directory / "s")]
+        with self.daemon(["containerd", "--config", config], lambda: self.answers(*ctr, "version")):
+            yield ctr
+
+    def pull(self, image):
+        self.write(f"certs.d/{self.HOSTS_FOLDER}/hosts.toml", block(self.HOSTS_BLOCK, self.mirror))
+        with self.serving() as ctr:
             self.run(
                 *ctr, "images", "pull", "--hosts-dir", self.directory / "certs.d", "--snapshotter", "native", image
             )

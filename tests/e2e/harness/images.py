@@ -90,11 +90,22 @@ def tar_image(seed, architecture="amd64", media_type=OCI_MANIFEST, files=150):
         _changes(seed),
         _tar([_file("data/large.bin", noise(3 * MiB, seed))]),
     ]
+    return image_of(layers, architecture, media_type)
+
+
+def image_of(layers, architecture="amd64", media_type=OCI_MANIFEST):
+    """An image of these plain tars."""
     config = _config(architecture, [digest_of(layer) for layer in layers])
     packed = [(gzip.compress(layer, 1, mtime=0), TYPES[media_type][1]) for layer in layers]
     image = _manifest(config, packed, media_type)
     image.layers = layers
     return image
+
+
+def layer_of(files):
+    """A plain tar of {folder/name: bytes}, in that order, after the folders."""
+    folders = sorted({name.rpartition("/")[0] for name in files})
+    return _tar([_entry(name, tarfile.DIRTYPE) for name in folders] + [_file(*file) for file in files.items()])
 
 
 def index_of(images, media_type=OCI_INDEX, architectures=("amd64", "arm64")):
