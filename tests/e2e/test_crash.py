@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from harness.entrepot import is_sanitized
-from harness.util import MiB, Threads, digest_of, let_pass, noise, wait_until
+from harness.util import MiB, SLOW, Threads, digest_of, let_pass, noise, wait_until
 
 CHECKPOINT = 4 * MiB
 IN_FLIGHT = 8 * MiB  # what the upstream had sent into sockets that nobody read any more
@@ -93,7 +93,7 @@ class Rounds:
         return self.upstream.body_bytes("/blobs/") - self.sizes
 
 
-ROUNDS = [12, pytest.param(200, marks=pytest.mark.soak)]
+ROUNDS = [12 if SLOW == 1 else 4, pytest.param(200, marks=pytest.mark.soak)]
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)

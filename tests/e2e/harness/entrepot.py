@@ -88,6 +88,10 @@ class Entrepot:
                 "NO_FAKE_STAT": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
+            for name in ("ASAN_OPTIONS", "TSAN_OPTIONS"):
+                # Else their allocators ask for the time within a malloc, and libfaketime then calls malloc:
+                # whether that hangs depends on nothing but the length of the binary's path.
+                variables[name] = variables.get(name, "") + ":allocator_release_to_os_interval_ms=-1"
         with open(self.out, "a") as out, open(self.err, "a") as err:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=variables
