@@ -366,7 +366,10 @@ static bool cut_for_parked(void *argument, const struct extent *ranges, size_t c
     for (struct list *node = segments->running.next; is_parked && node != &segments->running;
          node = node->next) {
         struct segment *segment = container_of(node, struct segment, node);
-        uint64_t floor = offset - offset % grid;
+        uint64_t floor = offset - offset % grid, size = size_of(segments);
+        uint64_t end = segment->announced < size ? segment->announced : size;
+        if (end - segment->asked.start <= SEGMENT_MAX)
+            continue; /* it will be there soon enough; what is in flight at a cut is lost */
         if (offset < segment->end && floor > segment->at && floor - segment->at > soon_of(segment))
             segment->end = floor;
     }
