@@ -9,25 +9,17 @@
 #include <lmdb.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "base/check.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/stats.h"
-#include "cache/index_probe.h"
+#include "cache/index_env.h"
 
-enum { KEY_MAX = 1 + DIGEST_BYTES_MAX, READERS_MAX = 2048, TOUCHES_MAX = 4096, TOUCH_DELAY_S = 10 };
-
-static const size_t map_size = (size_t)16 << 30; /* address space only; it cannot grow later */
-static const char schema[] = "1";
-
-enum table { BLOBS, TAGS, HOLDINGS, META, TABLES };
-static const char *const table_names[TABLES] = {"blobs", "tags", "holdings", "meta"};
+enum { KEY_MAX = 1 + DIGEST_BYTES_MAX, TOUCHES_MAX = 4096, TOUCH_DELAY_S = 10 };
 
 struct key {
     size_t length;
@@ -39,7 +31,7 @@ enum action { PUT, DELETE, TOUCH, FLUSH };
 struct write {
     struct list node;
     enum action action;
-    enum table table;
+    enum index_table table;
     struct key key;
     struct buf value;  /* PUT; owned */
     int64_t when_ms;   /* TOUCH */
@@ -49,8 +41,7 @@ struct write {
 };
 
 struct index {
-    MDB_env *env;
-    MDB_dbi tables[TABLES];
+    struct index_env lmdb;
     pthread_key_t reader; /* this thread's struct reader */
     pthread_t thread;
     pthread_mutex_t mutex; /* guards what follows */
@@ -118,7 +109,7 @@ static MDB_txn *begin_read(struct index *index)
         return reader->txn;
     }
     reader = check_calloc(1, sizeof(*reader));
-    CHECK(mdb_txn_begin(index->env, NULL, MDB_RDONLY, &reader->txn) == 0);
+    CHECK(mdb_txn_begin(index->lmdb.env, NULL, MDB_RDONLY, &reader->txn) == 0);
     pthread_mutex_lock(&index->mutex);
     list_append(&index->readers, &reader->node);
     pthread_mutex_unlock(&index->mutex);
@@ -127,13 +118,13 @@ static MDB_txn *begin_read(struct index *index)
 }
 
 /* Decodes the record of that key with `decode` while the transaction lives. */
-static bool get(struct index *index, enum table table, const struct key *key,
+static bool get(struct index *index, enum index_table table, const struct key *key,
                 bool (*decode)(struct view bytes, void *ret_record), void *ret_record)
 {
     MDB_txn *txn = begin_read(index);
     MDB_val at = val_of(key), value;
 
-    bool found = mdb_get(txn, index->tables[table], &at, &value) == 0 &&
+    bool found = mdb_get(txn, index->lmdb.tables[table], &at, &value) == 0 &&
                  decode((struct view){value.mv_data, value.mv_size}, ret_record);
     mdb_txn_reset(txn);
     return found;
@@ -159,7 +150,7 @@ bool index_get_blob(struct index *index, const struct digest *digest,
 {
     struct key key = digest_key(digest);
 
-    return get(index, BLOBS, &key, decode_blob, ret_record);
+    return get(index, INDEX_BLOBS, &key, decode_blob, ret_record);
 }
 
 bool index_get_tag(struct index *index, const char *upstream, const char *repository,
@@ -167,7 +158,7 @@ bool index_get_tag(struct index *index, const char *upstream, const char *reposi
 {
     struct key key = name_key(upstream, repository, tag);
 
-    return get(index, TAGS, &key, decode_tag, ret_record);
+    return get(index, INDEX_TAGS, &key, decode_tag, ret_record);
 }
 
 bool index_get_holding(struct index *index, const char *upstream, const char *repository,
@@ -175,7 +166,7 @@ bool index_get_holding(struct index *index, const char *upstream, const char *re
 {
     struct key key = holding_key(upstream, repository, digest);
 
-    return get(index, HOLDINGS, &key, decode_holding, ret_record);
+    return get(index, INDEX_HOLDINGS, &key, decode_holding, ret_record);
 }
 
 static bool digest_of_key(const MDB_val *key, struct digest *ret_digest)
@@ -203,7 +194,7 @@ void index_each_blob(struct index *index,
     MDB_val key, value;
     bool more = true;
 
-    CHECK(mdb_cursor_open(txn, index->tables[BLOBS], &cursor) == 0);
+    CHECK(mdb_cursor_open(txn, index->lmdb.tables[INDEX_BLOBS], &cursor) == 0);
     while (more && mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
         struct digest digest;
         struct blob_record record;
@@ -225,14 +216,14 @@ static int touch(struct index *index, MDB_txn *txn, const struct write *write)
     struct blob_record record;
     struct buf bytes = {0};
 
-    if (mdb_get(txn, index->tables[BLOBS], &key, &value) != 0 ||
+    if (mdb_get(txn, index->lmdb.tables[INDEX_BLOBS], &key, &value) != 0 ||
         !blob_record_decode((struct view){value.mv_data, value.mv_size}, &record))
         return 0;
     if (write->when_ms > record.last_used_ms)
         record.last_used_ms = write->when_ms;
     blob_record_encode(&record, &bytes);
     value = (MDB_val){bytes.length, bytes.data};
-    int code = mdb_put(txn, index->tables[BLOBS], &key, &value, 0);
+    int code = mdb_put(txn, index->lmdb.tables[INDEX_BLOBS], &key, &value, 0);
     buf_release(&bytes);
     blob_record_release(&record);
     return code;
@@ -246,9 +237,9 @@ static int apply(struct index *index, MDB_txn *txn, const struct write *write)
 
     switch (write->action) {
     case PUT:
-        return mdb_put(txn, index->tables[write->table], &key, &value, 0);
+        return mdb_put(txn, index->lmdb.tables[write->table], &key, &value, 0);
     case DELETE:
-        code = mdb_del(txn, index->tables[write->table], &key, NULL);
+        code = mdb_del(txn, index->lmdb.tables[write->table], &key, NULL);
         return code == MDB_NOTFOUND ? 0 : code;
     case TOUCH:
         return touch(index, txn, write);
@@ -263,7 +254,7 @@ static int apply(struct index *index, MDB_txn *txn, const struct write *write)
 static void commit(struct index *index, struct list *batch)
 {
     MDB_txn *txn = NULL;
-    int code = mdb_txn_begin(index->env, NULL, 0, &txn);
+    int code = mdb_txn_begin(index->lmdb.env, NULL, 0, &txn);
 
     for (struct list *node = batch->next; code == 0 && node != batch; node = node->next)
         code = apply(index, txn, container_of(node, struct write, node));
@@ -344,7 +335,7 @@ static void queue(struct index *index, struct write *write)
     pthread_mutex_unlock(&index->mutex);
 }
 
-static struct write *write_new(enum action action, enum table table, struct key key)
+static struct write *write_new(enum action action, enum index_table table, struct key key)
 {
     struct write *write = check_calloc(1, sizeof(*write));
 
@@ -357,7 +348,7 @@ static struct write *write_new(enum action action, enum table table, struct key 
 void index_put_blob(struct index *index, const struct digest *digest,
                     const struct blob_record *record)
 {
-    struct write *write = write_new(PUT, BLOBS, digest_key(digest));
+    struct write *write = write_new(PUT, INDEX_BLOBS, digest_key(digest));
 
     blob_record_encode(record, &write->value);
     queue(index, write);
@@ -365,13 +356,13 @@ void index_put_blob(struct index *index, const struct digest *digest,
 
 void index_delete_blob(struct index *index, const struct digest *digest)
 {
-    queue(index, write_new(DELETE, BLOBS, digest_key(digest)));
+    queue(index, write_new(DELETE, INDEX_BLOBS, digest_key(digest)));
 }
 
 void index_put_tag(struct index *index, const char *upstream, const char *repository,
                    const char *tag, const struct tag_record *record)
 {
-    struct write *write = write_new(PUT, TAGS, name_key(upstream, repository, tag));
+    struct write *write = write_new(PUT, INDEX_TAGS, name_key(upstream, repository, tag));
 
     tag_record_encode(record, &write->value);
     queue(index, write);
@@ -380,7 +371,7 @@ void index_put_tag(struct index *index, const char *upstream, const char *reposi
 void index_delete_tag(struct index *index, const char *upstream, const char *repository,
                       const char *tag)
 {
-    queue(index, write_new(DELETE, TAGS, name_key(upstream, repository, tag)));
+    queue(index, write_new(DELETE, INDEX_TAGS, name_key(upstream, repository, tag)));
 }
 
 void index_put_holding(struct index *index, const char *repository, const struct digest *digest,
@@ -390,7 +381,7 @@ void index_put_holding(struct index *index, const char *repository, const struct
 
     for (size_t i = 0; i < 2; i++) {
         struct write *write =
-            write_new(PUT, HOLDINGS, holding_key(upstreams[i], repository, digest));
+            write_new(PUT, INDEX_HOLDINGS, holding_key(upstreams[i], repository, digest));
         holding_record_encode(record, &write->value);
         queue(index, write);
     }
@@ -398,7 +389,7 @@ void index_put_holding(struct index *index, const char *repository, const struct
 
 void index_touch(struct index *index, const struct digest *digest)
 {
-    struct write *write = write_new(TOUCH, BLOBS, digest_key(digest));
+    struct write *write = write_new(TOUCH, INDEX_BLOBS, digest_key(digest));
 
     write->when_ms = clock_wall_ms();
     pthread_mutex_lock(&index->mutex);
@@ -415,7 +406,7 @@ void index_touch(struct index *index, const struct digest *digest)
 
 void index_flush(struct index *index, struct loop *loop, struct mail *mail)
 {
-    struct write *write = write_new(FLUSH, META, (struct key){0});
+    struct write *write = write_new(FLUSH, INDEX_META, (struct key){0});
 
     write->loop = loop;
     write->mail = mail;
@@ -424,7 +415,7 @@ void index_flush(struct index *index, struct loop *loop, struct mail *mail)
 
 void index_flush_wait(struct index *index)
 {
-    struct write *write = write_new(FLUSH, META, (struct key){0});
+    struct write *write = write_new(FLUSH, INDEX_META, (struct key){0});
     sem_t done;
 
     CHECK(sem_init(&done, 0, 0) == 0);
@@ -435,130 +426,15 @@ void index_flush_wait(struct index *index)
     sem_destroy(&done);
 }
 
-/* ---- opening ---- */
-
-/* A data file that is shorter than its pages would kill us with SIGBUS later. */
-static bool is_truncated(MDB_env *env, const char *path)
-{
-    MDB_envinfo info;
-    MDB_stat pages;
-    struct stat file;
-    char data[4200];
-
-    (void)snprintf(data, sizeof(data), "%s/data.mdb", path);
-    if (stat(data, &file) != 0 || mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &pages) != 0)
-        return true;
-    return (uint64_t)file.st_size < ((uint64_t)info.me_last_pgno + 1) * pages.ms_psize;
-}
-
-/* What was sound when we started is so no more, and LMDB cannot go on. */
-static void on_damage(MDB_env *env, const char *what)
-{
-    const char *path = "the index";
-
-    (void)mdb_env_get_path(env, &path);
-    fprintf(stderr,
-            "entrepot: %s is damaged (%s); remove that folder and start again: the index is "
-            "then made anew from blobs/\n",
-            path, what);
-    abort();
-}
-
-/* Opens environment and tables. LMDB's code, or MDB_CORRUPTED. */
-static int open_env(struct index *index, const char *path)
-{
-    MDB_txn *txn = NULL;
-
-    CHECK(mdb_env_create(&index->env) == 0);
-    mdb_env_set_assert(index->env, on_damage);
-    mdb_env_set_mapsize(index->env, map_size);
-    mdb_env_set_maxdbs(index->env, TABLES);
-    mdb_env_set_maxreaders(index->env, READERS_MAX);
-    int code = mdb_env_open(index->env, path, MDB_NOTLS | MDB_NOMETASYNC, 0644);
-    if (code == 0 && is_truncated(index->env, path))
-        code = MDB_CORRUPTED;
-    if (code == 0)
-        code = mdb_txn_begin(index->env, NULL, 0, &txn);
-    for (size_t t = 0; code == 0 && t < TABLES; t++)
-        code = mdb_dbi_open(txn, table_names[t], MDB_CREATE, &index->tables[t]);
-    if (code == 0)
-        return mdb_txn_commit(txn);
-    if (txn != NULL)
-        mdb_txn_abort(txn);
-    mdb_env_close(index->env);
-    index->env = NULL;
-    return code;
-}
-
-static bool is_damage(int code)
-{
-    return code == MDB_INVALID || code == MDB_CORRUPTED || code == MDB_VERSION_MISMATCH ||
-           code == MDB_PAGE_NOTFOUND || code == MDB_PANIC || code == EINVAL;
-}
-
-/* Reads the schema version, or writes ours into a new index. */
-static enum err check_schema(struct index *index, const char *path, bool *ret_is_new,
-                             struct buf *ret_problem)
-{
-    MDB_val key = {sizeof("schema") - 1, (void *)"schema"}, value;
-    MDB_txn *txn;
-    enum err err = OK;
-
-    CHECK(mdb_txn_begin(index->env, NULL, 0, &txn) == 0);
-    *ret_is_new = mdb_get(txn, index->tables[META], &key, &value) == MDB_NOTFOUND;
-    if (*ret_is_new) {
-        value = (MDB_val){sizeof(schema) - 1, (void *)schema};
-        CHECK(mdb_put(txn, index->tables[META], &key, &value, 0) == 0);
-    } else if (!view_equal((struct view){value.mv_data, value.mv_size}, view_of(schema))) {
-        buf_printf(ret_problem,
-                   "%s has schema %.*s and this Entrepot reads schema %s; run the Entrepot that "
-                   "wrote it, or remove that folder: the index is then made anew from blobs/",
-                   path, (int)(value.mv_size < 20 ? value.mv_size : 20), (char *)value.mv_data,
-                   schema);
-        err = ERR_CONFIG;
-    }
-    if (mdb_txn_commit(txn) != 0 && err == OK) {
-        buf_printf(ret_problem, "%s cannot be written", path);
-        err = ERR_DISK_FAILED;
-    }
-    return err;
-}
-
-static enum err open_or_replace(struct index *index, const char *path, struct buf *ret_problem)
-{
-    char aside[4200];
-
-    if (mkdir(path, 0755) != 0 && errno != EEXIST) {
-        buf_printf(ret_problem, "%s cannot be made: %s", path, strerror(errno));
-        return ERR_DISK_FAILED;
-    }
-    int code = index_probe(path, table_names, TABLES) ? open_env(index, path) : MDB_CORRUPTED;
-    if (is_damage(code)) {
-        (void)snprintf(aside, sizeof(aside), "%s.damaged-%lld", path, (long long)time(NULL));
-        log_message(CONFIG_LOG_WARN, "index", "%s is damaged (%s): set aside as %s", path,
-                    mdb_strerror(code), aside);
-        if (rename(path, aside) == 0 && mkdir(path, 0755) == 0)
-            code = open_env(index, path);
-    }
-    if (code == 0)
-        return OK;
-    buf_printf(ret_problem, "%s cannot be opened: %s", path, mdb_strerror(code));
-    return ERR_DISK_FAILED;
-}
+/* ---- opening and closing ---- */
 
 enum err index_open(const char *directory, struct index **ret_index, bool *ret_is_new,
                     struct buf *ret_problem)
 {
     struct index *index = check_calloc(1, sizeof(*index));
-    char path[4096];
 
-    (void)snprintf(path, sizeof(path), "%s/index", directory);
-    enum err err = open_or_replace(index, path, ret_problem);
-    if (err == OK)
-        err = check_schema(index, path, ret_is_new, ret_problem);
+    enum err err = index_env_open(directory, &index->lmdb, ret_is_new, ret_problem);
     if (err != OK) {
-        if (index->env != NULL)
-            mdb_env_close(index->env);
         free(index);
         return err;
     }
@@ -586,8 +462,7 @@ void index_close(struct index *index)
         free(reader);
     }
     pthread_key_delete(index->reader);
-    mdb_env_sync(index->env, 1);
-    mdb_env_close(index->env);
+    index_env_close(&index->lmdb);
     pthread_mutex_destroy(&index->mutex);
     pthread_cond_destroy(&index->filled);
     free(index);
