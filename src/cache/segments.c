@@ -11,6 +11,7 @@
 enum {
     SEGMENT_MIN = 4 << 20,
     SEGMENT_MAX = 32 << 20,
+    LARGE = 64 << 20, /* a blob that is no larger is brought by one plain GET */
     PARKED_EXTRA = 8, /* requests for parked readers beyond blob_connections */
     NEIGHBOURS_MAX = 2048,
     LOOKS_MAX = 65536,
@@ -31,6 +32,7 @@ struct segment {
     unsigned turn;   /* segments->turns when it began */
     bool answered;   /* the head of a good answer has come */
     bool parted;     /* a part was asked for */
+    bool is_guess;   /* nobody knows yet whether there is as much as was asked for */
     bool is_surplus; /* a whole that came in place of a part, beside another whole */
 };
 
@@ -120,7 +122,7 @@ static uint64_t outstanding(const struct segments *segments)
         const struct segment *segment = container_of(node, struct segment, node);
         uint64_t size = size_of(segments);
         struct extent rest = {segment->at, segment->end < size ? segment->end : size};
-        if (rest.start < rest.end && rest.end != UINT64_MAX)
+        if (rest.start < rest.end && rest.end != UINT64_MAX && !segment->is_guess)
             bytes += intake_missing(segments->intake, rest);
     }
     return bytes;
@@ -164,6 +166,7 @@ static enum err take_head(struct segment *segment, int status, struct extent bod
         segment->asked = (struct extent){0, UINT64_MAX};
         segment->end = UINT64_MAX;
     }
+    segment->is_guess = false;
     segment->at = body.start;
     segment->announced = size < body.end ? size : body.end;
     if (segment->announced < segment->end)
@@ -293,12 +296,24 @@ static void on_end(struct call *call, enum err err)
 
 /* ---- asking ---- */
 
+/* Whether a large blob is to be asked for in parts. */
+static bool wants_parts(const struct segments *segments)
+{
+    return config_of(segments)->blob_connections > 1 && !segments->source->is_manifest;
+}
+
 static void start(struct segments *segments, struct extent range)
 {
     static const struct call_events events = {on_head, on_body, on_end};
     struct segment *segment = check_calloc(1, sizeof(*segment));
+    uint64_t size = size_of(segments);
 
-    if (range.end == size_of(segments))
+    if (range.end == UINT64_MAX && size == BLOB_SIZE_UNKNOWN && wants_parts(segments) &&
+        !segments->whole_only && range.start < UINT64_MAX - LARGE) {
+        range.end = range.start + LARGE; /* the answer tells whether that is all */
+        segment->is_guess = true;
+    }
+    if (range.end == size)
         range.end = UINT64_MAX; /* to its end; and from its start that is a plain GET */
     segment->segments = segments;
     segment->source = *segments->source;
@@ -314,15 +329,16 @@ static void start(struct segments *segments, struct extent range)
                                 range, segments->target, &events, segment);
 }
 
-/* The bytes of a request. A large blob is brought in segments, so that whoever waits is served in
- * his turn: each of about half a second, and shorter ones at the end, so that all end together. */
+/* The bytes of a request. A large blob is brought in segments, over several connections, and so
+ * that whoever waits is served in his turn: each of about half a second, and shorter ones at the
+ * end, so that all end together. */
 static uint64_t request_size(const struct segments *segments)
 {
     const struct config *config = config_of(segments);
     uint64_t grid = config->range_grid, most = upstream_rate(segments->source->upstream) / 2;
     uint64_t share = intake_missing(segments->intake, (struct extent){0, size_of(segments)});
 
-    if (config->blob_connections == 1)
+    if (!wants_parts(segments) || size_of(segments) <= LARGE)
         return UINT64_MAX - UINT64_MAX % grid;
     share /= config->blob_connections;
     if (most > share)

@@ -135,7 +135,7 @@ def test_many_ranges(cold, ranges, warm):
 
 
 def test_neighbours_among_many_ranges_cost_one_request(cold):
-    case = cold()
+    case = cold(blob_connections=1)
     case.parts(MANY)
     assert len(case.asked()) <= 2
 
@@ -261,7 +261,7 @@ def test_an_upstream_that_ignores_ranges_is_read_once(cold, spec, start, stop):
 
 def test_a_range_ahead_of_a_download_from_an_upstream_that_ignores_ranges(cold):
     """The second request is answered with the whole: that is given up, and the first goes on to the end."""
-    gate, case = Gate(), cold()
+    gate, case = Gate(), cold(blob_connections=1)
     case.upstream.on("GET", DIGEST, times=1, hold=(MiB, gate))
     case.upstream.on("GET", DIGEST, ignore_range=True, hold=(0, Gate()))
     download = Threads(1, lambda _: case.mirror.get(BLOB, keep=False))

@@ -43,7 +43,7 @@ def test_scattered_cold_ranges_of_one_blob_after_the_other(cold):
 
 def test_an_open_ended_range_whose_bytes_are_here_is_served_again(cold):
     """Nothing is missing, so nobody is asked, and yet it is answered; also with the upstream down."""
-    case = cold()
+    case = cold(blob_connections=1)
     case.slice(60 * MiB, SIZE, f"{60 * MiB}-")
     case.slice(60 * MiB, SIZE, f"{60 * MiB}-")
     fill_has_ended(case)
@@ -93,7 +93,7 @@ def test_a_206_without_a_range_is_no_reason_to_ask_for_ever(cold):
 
 def test_a_grid_larger_than_what_is_worth_waiting_for(cold):
     """A range beside a download waits for it, rather than cut it where it is."""
-    gate, case = Gate(), cold(range_grid="32MiB")
+    gate, case = Gate(), cold(range_grid="32MiB", blob_connections=1)
     case.upstream.on("GET", DIGEST, times=1, hold=(MiB, gate), headers=[("Accept-Ranges", "bytes")])
     download = Threads(1, lambda _: case.mirror.get(BLOB, keep=False))
     gate.wait_reached()
