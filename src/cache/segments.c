@@ -31,7 +31,7 @@ struct segment {
     unsigned turn;   /* segments->turns when it began */
     bool answered;   /* the head of a good answer has come */
     bool parted;     /* a part was asked for */
-    bool is_surplus; /* a whole that came in place of a part, beside another whole */
+    bool is_surplus; /* another one that runs brings all of it */
 };
 
 static struct blob *blob_of(const struct segments *segments)
@@ -143,6 +143,21 @@ static bool uncut(struct segments *segments)
     return any;
 }
 
+/* One that was to end where this one begins has gone on over it, since nobody knew yet that there
+ * are parts to be had: it brings all that this one would. */
+static bool is_overrun(const struct segment *segment)
+{
+    const struct list *running = &segment->segments->running;
+
+    for (struct list *node = running->next; node != running; node = node->next) {
+        const struct segment *other = container_of(node, struct segment, node);
+        if (other != segment && other->answered && other->at > segment->asked.start &&
+            other->asked.start < segment->asked.start && other->end >= segment->end)
+            return true;
+    }
+    return false;
+}
+
 /* A good head: what it says of the blob, and of the body that follows. */
 static enum err take_head(struct segment *segment, int status, struct extent body, uint64_t size)
 {
@@ -168,6 +183,12 @@ static enum err take_head(struct segment *segment, int status, struct extent bod
     segment->announced = size < body.end ? size : body.end;
     if (segment->announced < segment->end)
         segment->end = segment->announced;
+    segment->is_surplus = is_overrun(segment);
+    if (segment->is_surplus) {
+        if (status == 206)
+            upstream_note_ranges(segment->source.upstream);
+        return ERR_STOPPING;
+    }
     err = intake_reserve(intake, outstanding(segments));
     if (err == OK && intake->blob->fd < 0)
         err = partial_create(intake->store, intake->blob);
@@ -220,7 +241,8 @@ static enum err on_body(struct call *call, const void *data, size_t length)
     uint64_t room = limit_of(segment), received = intake->received;
     bool is_cut = segment->end < segment->announced; /* another segment brings the rest */
 
-    if (is_cut && !upstream_takes_ranges(segment->source.upstream)) {
+    if (is_cut && segment->at + length >= segment->end &&
+        !upstream_takes_ranges(segment->source.upstream)) {
         segment->end = segment->announced; /* or so we thought: it has not answered yet */
         room = limit_of(segment);
         is_cut = false;
