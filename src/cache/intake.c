@@ -1,5 +1,7 @@
 #include "cache/intake.h"
 
+#include <string.h>
+
 #include "cache/evict.h"
 #include "cache/partial.h"
 #include "io/disk.h"
@@ -71,17 +73,28 @@ static void use(struct intake *intake, uint64_t bytes)
     intake->reserved -= bytes;
 }
 
-enum err intake_store(struct intake *intake, uint64_t at, const char *data, size_t length)
+void intake_note_sent(struct intake *intake, const struct source *source)
+{
+    if (memcmp(intake->blob->held_by, source->key, sizeof(source->key)) != 0)
+        intake_note_held(intake, source);
+}
+
+enum err intake_store(struct intake *intake, const struct source *source, uint64_t at,
+                      const char *data, size_t length)
 {
     struct extent rest = {at, at + length}, gap;
 
     while (extents_first_gap(intake_present(intake), rest, &gap)) {
         uint64_t part = gap.end - gap.start;
         enum err err = intake_reserve(intake, part);
-        if (err == OK)
-            err = disk_write(intake->blob->fd, data + (gap.start - at), part, gap.start);
         if (err != OK)
             return err;
+        err = disk_write(intake->blob->fd, data + (gap.start - at), part, gap.start);
+        disk_rest_note(&intake->store->disk_rest, err, clock_monotonic_us() / 1000);
+        if (err != OK)
+            return err;
+        intake_note_sent(intake, source); /* not sooner: an answer that began with what was here
+                                           * would be cut where the disk takes no more */
         blob_publish(intake->blob, gap);
         intake->received += part;
         use(intake, part);

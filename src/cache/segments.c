@@ -217,7 +217,6 @@ static enum err on_head(struct call *call, int status)
     if (source->is_manifest && segments->intake->received == 0 &&
         http_media_type(call_field(call, "Content-Type"), media_type, sizeof(media_type)))
         blob_set_media_type(blob_of(segments), media_type);
-    intake_note_held(segments->intake, source);
     segments->events->on_answer(segments);
     return OK;
 }
@@ -252,7 +251,7 @@ static enum err on_body(struct call *call, const void *data, size_t length)
         return segment->end == UINT64_MAX ? ERR_UPSTREAM_TOO_LARGE : ERR_UPSTREAM_NONSENSE;
     if (length > room)
         length = (size_t)room;
-    enum err err = intake_store(intake, segment->at, data, length);
+    enum err err = intake_store(intake, &segment->source, segment->at, data, length);
     if (err != OK)
         return err;
     segment->at += length;
@@ -304,6 +303,8 @@ static void on_end(struct call *call, enum err err)
                               .parted = segment->parted,
                               .is_stale = segment->turn != segments->turns};
 
+    if (end.err == OK && segment->answered)
+        intake_note_sent(segments->intake, &segment->source);
     if (segment->received >= SEGMENT_MIN / 4)
         upstream_note_rate(segment->source.upstream, segment->received,
                            clock_monotonic_us() - segment->started_us);

@@ -192,6 +192,8 @@ static void want(struct request *request)
     enum err err = absence_find(&services->store->absences, request->source.key);
     if (err == OK)
         err = upstream_is_resting(request->source.upstream, retry_after);
+    if (err == OK)
+        err = disk_rest_ask(&services->store->disk_rest, clock_monotonic_us() / 1000);
     if (err != OK) {
         request_fail(request, err);
         return;
