@@ -13,16 +13,9 @@ const struct extents *intake_present(const struct intake *intake)
 
 uint64_t intake_missing(const struct intake *intake, struct extent range)
 {
-    uint64_t missing = 0;
-    struct extent gap;
-
     if (intake->blob->size < range.end)
         range.end = intake->blob->size;
-    while (range.start < range.end && extents_first_gap(intake_present(intake), range, &gap)) {
-        missing += gap.end - gap.start;
-        range.start = gap.end;
-    }
-    return missing;
+    return range.start < range.end ? extents_missing(intake_present(intake), range) : 0;
 }
 
 enum err intake_take_size(struct intake *intake, const struct source *source, uint64_t size)

@@ -427,7 +427,7 @@ static bool look_at(void *argument, const struct extent *ranges, size_t count, b
     }
     if (!may_start(look, is_parked))
         return is_parked;
-    if (is_parked && extents_run_end(&look->plan.covered, ranges[0].start) > ranges[0].start)
+    if (is_parked && plan_covers(&look->plan, ranges[0].start))
         return true; /* it is on its way */
     for (size_t i = 0; i < count && !look->found; i++) {
         if (look->budget == 0)
