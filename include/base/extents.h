@@ -26,6 +26,7 @@ struct extents {
     struct extent *ranges; /* owned; sorted by start; never touching each other */
     size_t count;
     size_t capacity;
+    uint64_t total; /* bytes in all of them */
 };
 
 /* Frees the ranges and leaves an empty set that may be used again. */
@@ -34,7 +35,7 @@ void extents_release(struct extents *set);
 /* Adds `range` to the set, merging it with any range it overlaps or touches. */
 void extents_add(struct extents *set, struct extent range);
 
-/* How many bytes are present, and the end of the last of them; 0 for an empty set. */
+/* How many bytes are present, and the end of the last of them; 0 for an empty set. O(1). */
 uint64_t extents_total(const struct extents *set);
 uint64_t extents_end(const struct extents *set);
 
@@ -49,6 +50,9 @@ uint64_t extents_run_end(const struct extents *set, uint64_t offset);
  * byte of `within` is present.
  */
 bool extents_first_gap(const struct extents *set, struct extent within, struct extent *ret_gap);
+
+/* How many bytes of `within` are absent. O(log n + ranges in it); O(1) when it holds the set. */
+uint64_t extents_missing(const struct extents *set, struct extent within);
 
 /* The whole absent run around `offset`, which is absent: from the end of the range before it (or 0)
  * to the start of the one behind it (or UINT64_MAX). */

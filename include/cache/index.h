@@ -10,6 +10,10 @@
  * transaction; whoever must know that a write has lasted gets a mail. The index never says more
  * than the disk holds: a blob's record comes after its file, and goes before it.
  *
+ * While the disk refuses writes, they are kept in memory, where reads find them, and are tried
+ * again once a second; nobody waits for that. Of more than some thousands the oldest are lost, and
+ * with the process all of them: the start then goes by the files.
+ *
  * Keys are hashes where a name could exceed LMDB's 511 bytes. Thread: any, where nothing is said.
  */
 
@@ -69,7 +73,8 @@ void index_put_holding(struct index *index, const char *repository, const struct
 /* Notes that a blob was used now. Lossy: dropped when many writes are waiting. */
 void index_touch(struct index *index, const struct digest *digest);
 
-/* Posts `mail` to `loop` when every write given before is committed. */
+/* Posts `mail` to `loop` when every write given before is committed, or refused by the disk: when
+ * reads find it. */
 void index_flush(struct index *index, struct loop *loop, struct mail *mail);
 
 /* Waits for the same. Sleeps: never on a serve loop. */

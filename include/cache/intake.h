@@ -42,13 +42,16 @@ enum err intake_reserve(struct intake *intake, uint64_t bytes) MUST_CHECK;
 /* Gives back what was reserved and not used. */
 void intake_unreserve(struct intake *intake);
 
-/* Writes and publishes what is not there yet of [at, at + length). What was not reserved is now, or
- * it is ERR_NO_ROOM. */
-enum err intake_store(struct intake *intake, uint64_t at, const char *data,
-                      size_t length) MUST_CHECK;
+/* Writes and publishes what is not there yet of [at, at + length), which `source` has sent and so
+ * is noted to hold. What was not reserved is now, or it is ERR_NO_ROOM. */
+enum err intake_store(struct intake *intake, const struct source *source, uint64_t at,
+                      const char *data, size_t length) MUST_CHECK;
 
 /* `source` has shown that it holds the blob. */
 void intake_note_held(struct intake *intake, const struct source *source);
+
+/* The same, of an answer whose bytes have come; nothing new if it was the last to show it. */
+void intake_note_sent(struct intake *intake, const struct source *source);
 
 /* What a crash from here on will not lose. */
 void intake_record(struct intake *intake);

@@ -18,19 +18,23 @@
 #include "base/extents.h"
 
 struct plan {
-    struct extents covered; /* here, on its way, or planned; owned */
-    uint64_t size;          /* of the blob; UINT64_MAX: not known yet */
+    const struct extents *present; /* borrowed */
+    struct extents coming;         /* on its way, or planned; owned */
+    uint64_t size;                 /* of the blob; UINT64_MAX: not known yet */
     uint64_t grid;
     uint64_t most; /* bytes of one request; at least `grid` */
 };
 
-/* `present` is copied; plan_cover() adds what is on its way. */
+/* `present` may not change meanwhile; plan_cover() adds what is on its way. */
 void plan_init(struct plan *plan, const struct extents *present, uint64_t size, uint64_t grid,
                uint64_t most);
 void plan_release(struct plan *plan);
 
 /* These bytes need not be asked for. */
 void plan_cover(struct plan *plan, struct extent range);
+
+/* Whether the byte at `offset` is here, on its way, or planned. */
+bool plan_covers(const struct plan *plan, uint64_t offset);
 
 /*
  * The request for the first bytes of `want` that are not covered, which are covered then. False,

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "cache/absence.h"
 #include "cache/blob.h"
+#include "cache/disk_rest.h"
 #include "cache/flight.h"
 #include "cache/index.h"
 #include "cache/upstream.h"
@@ -34,6 +35,7 @@ struct store {
     struct blobs blobs;
     struct flights flights;
     struct absences absences;
+    struct disk_rest disk_rest;
     struct upstreams upstreams;
     char boot_id[RECORD_BOOT_ID_SIZE]; /* of the running kernel; "" when it does not say */
     _Atomic uint64_t used;             /* bytes of complete and partial blobs */

@@ -46,6 +46,7 @@ void extents_add(struct extents *set, struct extent range)
 
     if (first == last) {
         make_room(set);
+        set->total += range.end - range.start;
         memmove(&set->ranges[first + 1], &set->ranges[first],
                 (set->count - first) * sizeof(*set->ranges));
         set->ranges[first] = range;
@@ -55,20 +56,19 @@ void extents_add(struct extents *set, struct extent range)
 
     struct extent *merged = &set->ranges[first];
     uint64_t last_end = set->ranges[last - 1].end;
+    for (size_t i = first; i < last; i++)
+        set->total -= set->ranges[i].end - set->ranges[i].start;
     if (range.start < merged->start)
         merged->start = range.start;
     merged->end = range.end > last_end ? range.end : last_end;
+    set->total += merged->end - merged->start;
     memmove(merged + 1, &set->ranges[last], (set->count - last) * sizeof(*set->ranges));
     set->count -= last - first - 1;
 }
 
 uint64_t extents_total(const struct extents *set)
 {
-    uint64_t total = 0;
-
-    for (size_t i = 0; i < set->count; i++)
-        total += set->ranges[i].end - set->ranges[i].start;
-    return total;
+    return set->total;
 }
 
 uint64_t extents_end(const struct extents *set)
@@ -99,6 +99,21 @@ bool extents_first_gap(const struct extents *set, struct extent within, struct e
     return true;
 }
 
+uint64_t extents_missing(const struct extents *set, struct extent within)
+{
+    uint64_t missing = within.end - within.start;
+
+    if (set->count == 0 || (within.start <= set->ranges[0].start && within.end >= extents_end(set)))
+        return missing - set->total;
+    for (size_t i = first_ending_at_or_after(set, within.start);
+         i < set->count && set->ranges[i].start < within.end; i++) {
+        const struct extent *range = &set->ranges[i];
+        uint64_t start = range->start > within.start ? range->start : within.start;
+        missing -= (range->end < within.end ? range->end : within.end) - start;
+    }
+    return missing;
+}
+
 struct extent extents_hole(const struct extents *set, uint64_t offset)
 {
     size_t next = first_ending_at_or_after(set, offset + 1);
@@ -122,5 +137,6 @@ void extents_copy(const struct extents *set, struct extents *copy)
         copy->ranges = check_realloc(copy->ranges, copy->capacity * sizeof(*copy->ranges));
     }
     copy->count = set->count;
+    copy->total = set->total;
     memcpy(copy->ranges, set->ranges, set->count * sizeof(*set->ranges));
 }

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 
-enum { EMPTY_PASS_PAUSE_MS = 2000 };
+enum { EMPTY_PASS_PAUSE_MS = 2000, PRESS_SLACK = 256 << 20 };
 
 /* The budget, or less when the disk was full before that. */
 static uint64_t ceiling(const struct store *store)
@@ -19,10 +19,15 @@ static uint64_t ceiling(const struct store *store)
 }
 
 /* A pass makes room below the budget, so that not every blob that comes starts one, or waits for
- * it: down to 95 %, whenever 98 % are used. */
+ * it: down to 95 %, whenever 98 % are used. Less where the disk was full before: it may not help,
+ * and when it does, the fill presses again. */
 static uint64_t low_water(const struct store *store)
 {
-    return ceiling(store) / 100 * 95;
+    uint64_t top = ceiling(store), slack = top - top / 100 * 95;
+
+    if (top < store->config->cache_size && slack > PRESS_SLACK)
+        slack = PRESS_SLACK;
+    return top - slack;
 }
 
 static uint64_t high_water(const struct store *store)
@@ -62,7 +67,7 @@ void evict_unreserve(struct store *store, uint64_t bytes)
 
 void evict_press(struct store *store)
 {
-    uint64_t used = store->used;
+    uint64_t used = store->used + store->reserved;
 
     store->pressed = used > 0 ? used - 1 : 0;
 }

@@ -342,7 +342,8 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
     if (end->err == ERR_DISK_FULL && fetch->pressed != fetch->intake.received) {
         /* Sooner than the budget: others go, once for each new byte that comes of it. */
         fetch->pressed = fetch->intake.received;
-        evict_press(store);
+        if (disk_rest_may_press(&store->disk_rest, clock_monotonic_us() / 1000))
+            evict_press(store);
         wait_for_room(fetch);
     } else if (end->err == ERR_NO_ROOM) {
         wait_for_room(fetch);
@@ -529,7 +530,7 @@ static void take_given(struct fetch *fetch)
     if (err == OK && fetch->blob->fd < 0)
         err = partial_create(fetch->fetcher->store, fetch->blob);
     if (err == OK)
-        err = intake_store(intake, 0, fetch->given.data, length);
+        err = intake_store(intake, &fetch->sources.list[0], 0, fetch->given.data, length);
     if (err == ERR_NO_ROOM) {
         wait_for_room(fetch);
         return;

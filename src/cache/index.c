@@ -1,7 +1,8 @@
 /*
  * Three LMDB tables and `meta`. Readers keep one transaction a thread, renewed for the length of
  * one function. Writers queue; run() takes the whole queue, applies it in one transaction, commits,
- * and tells those who asked.
+ * and tells those who asked. What the disk refuses is kept, shown to readers as if it had been
+ * written, and tried again together with what comes later.
  */
 #include "cache/index.h"
 
@@ -9,6 +10,7 @@
 #include <lmdb.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,7 +21,13 @@
 #include "base/stats.h"
 #include "cache/index_env.h"
 
-enum { KEY_MAX = 1 + DIGEST_BYTES_MAX, TOUCHES_MAX = 4096, TOUCH_DELAY_S = 10 };
+enum {
+    KEY_MAX = 1 + DIGEST_BYTES_MAX,
+    TOUCHES_MAX = 4096,
+    TOUCH_DELAY_S = 10,
+    REFUSED_MAX = 4096, /* writes that are kept while the disk refuses them */
+    REFUSED_DELAY_S = 1,
+};
 
 struct key {
     size_t length;
@@ -48,8 +56,12 @@ struct index {
     pthread_cond_t filled;
     struct list queue;
     struct list readers;
-    unsigned waiting; /* writes in the queue, */
-    unsigned touches; /* and those of them that are in no hurry */
+    unsigned waiting;               /* writes in the queue, */
+    unsigned touches;               /* and those of them that are in no hurry */
+    struct list refused;            /* PUT and DELETE, each key once, the oldest first; changed by
+                                       the writer only */
+    _Atomic unsigned refused_count; /* so that nobody takes the mutex to find that there are none */
+    uint64_t retry_at_us;           /* the writer's */
     bool stopping;
 };
 
@@ -117,10 +129,42 @@ static MDB_txn *begin_read(struct index *index)
     return reader->txn;
 }
 
+static struct write *find_refused(struct index *index, enum index_table table,
+                                  const struct key *key)
+{
+    for (struct list *node = index->refused.next; node != &index->refused; node = node->next) {
+        struct write *write = container_of(node, struct write, node);
+        if (write->table == table && write->key.length == key->length &&
+            memcmp(write->key.bytes, key->bytes, key->length) == 0)
+            return write;
+    }
+    return NULL;
+}
+
+/* Whether the record of that key is one that could not be written yet; `ret_found`: and not a
+ * deletion. */
+static bool get_refused(struct index *index, enum index_table table, const struct key *key,
+                        bool (*decode)(struct view bytes, void *ret_record), void *ret_record,
+                        bool *ret_found)
+{
+    if (atomic_load(&index->refused_count) == 0)
+        return false;
+    pthread_mutex_lock(&index->mutex);
+    const struct write *write = find_refused(index, table, key);
+    if (write != NULL)
+        *ret_found = write->action == PUT && decode(view_of_buf(&write->value), ret_record);
+    pthread_mutex_unlock(&index->mutex);
+    return write != NULL;
+}
+
 /* Decodes the record of that key with `decode` while the transaction lives. */
 static bool get(struct index *index, enum index_table table, const struct key *key,
                 bool (*decode)(struct view bytes, void *ret_record), void *ret_record)
 {
+    bool is_here;
+
+    if (get_refused(index, table, key, decode, ret_record, &is_here))
+        return is_here;
     MDB_txn *txn = begin_read(index);
     MDB_val at = val_of(key), value;
 
@@ -249,23 +293,37 @@ static int apply(struct index *index, MDB_txn *txn, const struct write *write)
     return 0;
 }
 
-/* One transaction for the whole batch. What cannot be written is lost, and said in the log: the
- * cache then fetches again what it does not know that it has. */
-static void commit(struct index *index, struct list *batch)
+static int apply_all(struct index *index, MDB_txn *txn, const struct list *writes)
+{
+    int code = 0;
+
+    for (struct list *node = writes->next; code == 0 && node != writes; node = node->next)
+        code = apply(index, txn, container_of(node, struct write, node));
+    return code;
+}
+
+/* One transaction for the whole batch, and for what was refused before it. */
+static bool commit(struct index *index, const struct list *batch)
 {
     MDB_txn *txn = NULL;
     int code = mdb_txn_begin(index->lmdb.env, NULL, 0, &txn);
 
-    for (struct list *node = batch->next; code == 0 && node != batch; node = node->next)
-        code = apply(index, txn, container_of(node, struct write, node));
+    if (code == 0)
+        code = apply_all(index, txn, &index->refused);
+    if (code == 0)
+        code = apply_all(index, txn, batch);
     if (code == 0)
         code = mdb_txn_commit(txn);
     else if (txn != NULL)
         mdb_txn_abort(txn);
-    if (code != 0)
-        log_message(CONFIG_LOG_ERROR, "index", "a write to the index failed: %s",
+    if (code != 0 && index->refused_count == 0)
+        log_message(CONFIG_LOG_ERROR, "index",
+                    "the index cannot be written, and is kept in memory until it can: %s",
                     mdb_strerror(code));
+    if (code == 0 && index->refused_count > 0)
+        log_message(CONFIG_LOG_INFO, "index", "the index can be written again");
     stats_add(STAT_INDEX_COMMITS, AT_ALL, 1);
+    return code == 0;
 }
 
 static void finish(struct write *write)
@@ -278,6 +336,60 @@ static void finish(struct write *write)
     free(write);
 }
 
+static void finish_all(struct list *writes)
+{
+    while (!list_is_empty(writes)) {
+        struct write *write = container_of(writes->next, struct write, node);
+        list_unlink(&write->node);
+        finish(write);
+    }
+}
+
+static void forget_refused_locked(struct index *index, struct write *write)
+{
+    list_unlink(&write->node);
+    index->refused_count--;
+    finish(write);
+}
+
+/* Keeps what changes something, the newest for each key. */
+static void refuse_locked(struct index *index, struct list *batch)
+{
+    for (struct list *node = batch->next, *next; node != batch; node = next) {
+        struct write *write = container_of(node, struct write, node);
+        next = node->next;
+        if (write->action != PUT && write->action != DELETE)
+            continue;
+        struct write *older = find_refused(index, write->table, &write->key);
+        if (older != NULL)
+            forget_refused_locked(index, older);
+        else if (index->refused_count == REFUSED_MAX)
+            forget_refused_locked(index, container_of(index->refused.next, struct write, node));
+        list_unlink(node);
+        list_append(&index->refused, node);
+        index->refused_count++;
+    }
+}
+
+/* Writes the batch, with what waits, unless the disk has refused a moment ago. */
+static void write_batch(struct index *index, struct list *batch, bool at_once)
+{
+    uint64_t now_us = clock_monotonic_us();
+    bool due = at_once || index->refused_count == 0 || now_us >= index->retry_at_us;
+    bool written = due && commit(index, batch);
+
+    if (due)
+        index->retry_at_us = now_us + REFUSED_DELAY_S * 1000000ull;
+    pthread_mutex_lock(&index->mutex);
+    if (written)
+        while (!list_is_empty(&index->refused))
+            forget_refused_locked(index, container_of(index->refused.next, struct write, node));
+    else
+        refuse_locked(index, batch);
+    pthread_mutex_unlock(&index->mutex);
+    finish_all(batch);
+}
+
 static void take_queue(struct index *index, struct list *batch)
 {
     while (!list_is_empty(&index->queue)) {
@@ -288,7 +400,8 @@ static void take_queue(struct index *index, struct list *batch)
     index->waiting = index->touches = 0;
 }
 
-/* Waits for a write. Touches are in no hurry: they go with the next one, or after a while. */
+/* Waits for a write. Touches are in no hurry: they go with the next one, or after a while; so does
+ * what was refused. */
 static bool wait_for_work(struct index *index)
 {
     struct timespec until;
@@ -296,9 +409,10 @@ static bool wait_for_work(struct index *index)
     if (index->waiting > index->touches)
         return true;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += TOUCH_DELAY_S;
+    until.tv_sec += index->refused_count > 0 ? REFUSED_DELAY_S : TOUCH_DELAY_S;
     bool waited = pthread_cond_timedwait(&index->filled, &index->mutex, &until) == ETIMEDOUT;
-    return index->waiting > index->touches || (waited && index->touches > 0);
+    return index->waiting > index->touches ||
+           (waited && (index->touches > 0 || index->refused_count > 0));
 }
 
 static void *run(void *argument)
@@ -314,15 +428,13 @@ static void *run(void *argument)
             continue;
         take_queue(index, &batch);
         pthread_mutex_unlock(&index->mutex);
-        commit(index, &batch);
-        while (!list_is_empty(&batch)) {
-            struct write *write = container_of(batch.next, struct write, node);
-            list_unlink(&write->node);
-            finish(write);
-        }
+        write_batch(index, &batch, false);
         pthread_mutex_lock(&index->mutex);
     }
     pthread_mutex_unlock(&index->mutex);
+    if (!list_is_empty(&index->refused))
+        write_batch(index, &batch, true); /* the last chance */
+    finish_all(&index->refused);
     return NULL;
 }
 
@@ -439,6 +551,7 @@ enum err index_open(const char *directory, struct index **ret_index, bool *ret_i
         return err;
     }
     list_init(&index->queue);
+    list_init(&index->refused);
     list_init(&index->readers);
     pthread_mutex_init(&index->mutex, NULL);
     pthread_cond_init(&index->filled, NULL);

@@ -1,5 +1,7 @@
 #include "cache/intake.h"
 
+#include <string.h>
+
 #include "cache/evict.h"
 #include "cache/partial.h"
 #include "io/disk.h"
@@ -11,16 +13,9 @@ const struct extents *intake_present(const struct intake *intake)
 
 uint64_t intake_missing(const struct intake *intake, struct extent range)
 {
-    uint64_t missing = 0;
-    struct extent gap;
-
     if (intake->blob->size < range.end)
         range.end = intake->blob->size;
-    while (range.start < range.end && extents_first_gap(intake_present(intake), range, &gap)) {
-        missing += gap.end - gap.start;
-        range.start = gap.end;
-    }
-    return missing;
+    return range.start < range.end ? extents_missing(intake_present(intake), range) : 0;
 }
 
 enum err intake_take_size(struct intake *intake, const struct source *source, uint64_t size)
@@ -71,17 +66,28 @@ static void use(struct intake *intake, uint64_t bytes)
     intake->reserved -= bytes;
 }
 
-enum err intake_store(struct intake *intake, uint64_t at, const char *data, size_t length)
+void intake_note_sent(struct intake *intake, const struct source *source)
+{
+    if (memcmp(intake->blob->held_by, source->key, sizeof(source->key)) != 0)
+        intake_note_held(intake, source);
+}
+
+enum err intake_store(struct intake *intake, const struct source *source, uint64_t at,
+                      const char *data, size_t length)
 {
     struct extent rest = {at, at + length}, gap;
 
     while (extents_first_gap(intake_present(intake), rest, &gap)) {
         uint64_t part = gap.end - gap.start;
         enum err err = intake_reserve(intake, part);
-        if (err == OK)
-            err = disk_write(intake->blob->fd, data + (gap.start - at), part, gap.start);
         if (err != OK)
             return err;
+        err = disk_write(intake->blob->fd, data + (gap.start - at), part, gap.start);
+        disk_rest_note(&intake->store->disk_rest, err, clock_monotonic_us() / 1000);
+        if (err != OK)
+            return err;
+        intake_note_sent(intake, source); /* not sooner: an answer that began with what was here
+                                           * would be cut where the disk takes no more */
         blob_publish(intake->blob, gap);
         intake->received += part;
         use(intake, part);

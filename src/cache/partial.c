@@ -16,13 +16,16 @@ enum err partial_create(struct store *store, struct blob *blob)
 
     blob_path_partial(&blob->digest, path);
     enum err err = disk_make_parents(store->directory, path);
-    if (err != OK)
+    int fd = -1;
+    if (err == OK) {
+        fd = openat(store->directory, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                    0644);
+        err = fd < 0 ? err_of_errno(errno) : OK;
+    }
+    if (err != OK) {
+        log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be made: %s", path, err_sentence(err));
+        disk_rest_note(&store->disk_rest, err, clock_monotonic_us() / 1000);
         return err;
-    int fd =
-        openat(store->directory, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0) {
-        log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be made: %s", path, strerror(errno));
-        return err_of_errno(errno);
     }
     blob_set_file(blob, fd);
     return OK;

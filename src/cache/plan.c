@@ -6,18 +6,47 @@ void plan_init(struct plan *plan, const struct extents *present, uint64_t size, 
                uint64_t most)
 {
     CHECK(grid > 0 && most >= grid);
-    *plan = (struct plan){.size = size, .grid = grid, .most = most};
-    extents_copy(present, &plan->covered);
+    *plan = (struct plan){.present = present, .size = size, .grid = grid, .most = most};
 }
 
 void plan_release(struct plan *plan)
 {
-    extents_release(&plan->covered);
+    extents_release(&plan->coming);
 }
 
 void plan_cover(struct plan *plan, struct extent range)
 {
-    extents_add(&plan->covered, range);
+    extents_add(&plan->coming, range);
+}
+
+/* The end of the covered run at `offset`, whichever of the two sets its parts are in; `offset`
+ * itself when it is not covered. */
+static uint64_t run_end(const struct plan *plan, uint64_t offset)
+{
+    for (;;) {
+        uint64_t end = extents_run_end(&plan->coming, extents_run_end(plan->present, offset));
+        if (end == offset || end == UINT64_MAX)
+            return end;
+        offset = end;
+    }
+}
+
+bool plan_covers(const struct plan *plan, uint64_t offset)
+{
+    return run_end(plan, offset) > offset;
+}
+
+/* The uncovered run around `offset`, which is not covered. */
+static struct extent hole_at(const struct plan *plan, uint64_t offset)
+{
+    struct extent hole = extents_hole(plan->present, offset);
+    struct extent other = extents_hole(&plan->coming, offset);
+
+    if (other.start > hole.start)
+        hole.start = other.start;
+    if (other.end < hole.end)
+        hole.end = other.end;
+    return hole;
 }
 
 static uint64_t grid_floor(const struct plan *plan, uint64_t offset)
@@ -41,12 +70,12 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 bool plan_next(struct plan *plan, struct extent want, struct extent *ret_range)
 {
-    struct extent gap;
-
     want.end = least(want.end, plan->size);
-    if (want.start >= want.end || !extents_first_gap(&plan->covered, want, &gap))
+    struct extent gap = {run_end(plan, want.start), want.end};
+    if (gap.start >= gap.end)
         return false;
-    struct extent hole = extents_hole(&plan->covered, gap.start);
+    struct extent hole = hole_at(plan, gap.start);
+    gap.end = least(gap.end, hole.end);
     uint64_t floor = grid_floor(plan, gap.start);
     uint64_t limit = floor > UINT64_MAX - plan->most ? UINT64_MAX : floor + plan->most;
 
@@ -54,7 +83,7 @@ bool plan_next(struct plan *plan, struct extent want, struct extent *ret_range)
     gap.end = least(least(grid_ceiling(plan, gap.end), hole.end), plan->size);
     if (gap.end != UINT64_MAX) /* else nobody knows where to stop */
         gap.end = least(gap.end, limit);
-    extents_add(&plan->covered, gap);
+    extents_add(&plan->coming, gap);
     *ret_range = gap;
     return true;
 }
@@ -71,9 +100,8 @@ void plan_extend(struct plan *plan, struct extent want, struct extent *range)
         return; /* nobody knows where it stops: a request of its own */
     uint64_t room = least(plan->most - length, UINT64_MAX - range->end);
     uint64_t end = least(least(want.end, plan->size), range->end + room);
-    if (start >= end || grid_floor(plan, start) > range->end ||
-        extents_run_end(&plan->covered, start) > start ||
-        extents_hole(&plan->covered, start).start != range->end)
+    if (start >= end || grid_floor(plan, start) > range->end || plan_covers(plan, start) ||
+        hole_at(plan, start).start != range->end)
         return; /* not a neighbour, or something of it is here already */
     CHECK(plan_next(plan, (struct extent){start, end}, &more) && more.start == range->end);
     range->end = more.end;

@@ -33,7 +33,7 @@ struct segment {
     bool answered;   /* the head of a good answer has come */
     bool parted;     /* a part was asked for */
     bool is_guess;   /* nobody knows yet whether there is as much as was asked for */
-    bool is_surplus; /* a whole that came in place of a part, beside another whole */
+    bool is_surplus; /* another one that runs brings all of it */
 };
 
 static struct blob *blob_of(const struct segments *segments)
@@ -145,6 +145,21 @@ static bool uncut(struct segments *segments)
     return any;
 }
 
+/* One that was to end where this one begins has gone on over it, since nobody knew yet that there
+ * are parts to be had: it brings all that this one would. */
+static bool is_overrun(const struct segment *segment)
+{
+    const struct list *running = &segment->segments->running;
+
+    for (struct list *node = running->next; node != running; node = node->next) {
+        const struct segment *other = container_of(node, struct segment, node);
+        if (other != segment && other->answered && other->at > segment->asked.start &&
+            other->asked.start < segment->asked.start && other->end >= segment->end)
+            return true;
+    }
+    return false;
+}
+
 /* A good head: what it says of the blob, and of the body that follows. */
 static enum err take_head(struct segment *segment, int status, struct extent body, uint64_t size)
 {
@@ -171,6 +186,12 @@ static enum err take_head(struct segment *segment, int status, struct extent bod
     segment->announced = size < body.end ? size : body.end;
     if (segment->announced < segment->end)
         segment->end = segment->announced;
+    segment->is_surplus = is_overrun(segment);
+    if (segment->is_surplus) {
+        if (status == 206)
+            upstream_note_ranges(segment->source.upstream);
+        return ERR_STOPPING;
+    }
     err = intake_reserve(intake, outstanding(segments));
     if (err == OK && intake->blob->fd < 0)
         err = partial_create(intake->store, intake->blob);
@@ -199,7 +220,6 @@ static enum err on_head(struct call *call, int status)
     if (source->is_manifest && segments->intake->received == 0 &&
         http_media_type(call_field(call, "Content-Type"), media_type, sizeof(media_type)))
         blob_set_media_type(blob_of(segments), media_type);
-    intake_note_held(segments->intake, source);
     segments->events->on_answer(segments);
     return OK;
 }
@@ -223,7 +243,8 @@ static enum err on_body(struct call *call, const void *data, size_t length)
     uint64_t room = limit_of(segment), received = intake->received;
     bool is_cut = segment->end < segment->announced; /* another segment brings the rest */
 
-    if (is_cut && !upstream_takes_ranges(segment->source.upstream)) {
+    if (is_cut && segment->at + length >= segment->end &&
+        !upstream_takes_ranges(segment->source.upstream)) {
         segment->end = segment->announced; /* or so we thought: it has not answered yet */
         room = limit_of(segment);
         is_cut = false;
@@ -233,7 +254,7 @@ static enum err on_body(struct call *call, const void *data, size_t length)
         return segment->end == UINT64_MAX ? ERR_UPSTREAM_TOO_LARGE : ERR_UPSTREAM_NONSENSE;
     if (length > room)
         length = (size_t)room;
-    enum err err = intake_store(intake, segment->at, data, length);
+    enum err err = intake_store(intake, &segment->source, segment->at, data, length);
     if (err != OK)
         return err;
     segment->at += length;
@@ -285,6 +306,8 @@ static void on_end(struct call *call, enum err err)
                               .parted = segment->parted,
                               .is_stale = segment->turn != segments->turns};
 
+    if (end.err == OK && segment->answered)
+        intake_note_sent(segments->intake, &segment->source);
     if (segment->received >= SEGMENT_MIN / 4)
         upstream_note_rate(segment->source.upstream, segment->received,
                            clock_monotonic_us() - segment->started_us);
@@ -420,7 +443,7 @@ static bool look_at(void *argument, const struct extent *ranges, size_t count, b
     }
     if (!may_start(look, is_parked))
         return is_parked;
-    if (is_parked && extents_run_end(&look->plan.covered, ranges[0].start) > ranges[0].start)
+    if (is_parked && plan_covers(&look->plan, ranges[0].start))
         return true; /* it is on its way */
     for (size_t i = 0; i < count && !look->found; i++) {
         if (look->budget == 0)

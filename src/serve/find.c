@@ -171,6 +171,12 @@ static bool is_all_here(const struct request *request, const struct blob_view *v
     return here;
 }
 
+/* Whether the disk takes new bytes, as far as is known. */
+static enum err ask_disk(const struct request *request)
+{
+    return disk_rest_ask(&request->services->store->disk_rest, clock_monotonic_us() / 1000);
+}
+
 static void join(struct request *request)
 {
     const struct services *services = request->services;
@@ -192,6 +198,8 @@ static void want(struct request *request)
     enum err err = absence_find(&services->store->absences, request->source.key);
     if (err == OK)
         err = upstream_is_resting(request->source.upstream, retry_after);
+    if (err == OK)
+        err = ask_disk(request);
     if (err != OK) {
         request_fail(request, err);
         return;
@@ -273,8 +281,14 @@ static void find_filling(struct request *request, const struct blob_view *view)
         request_answer_blob(request, request->size);
         return;
     }
-    if (!request->wanted_fill)
+    if (!request->wanted_fill) {
+        enum err err = ask_disk(request);
+        if (err != OK) {
+            request_fail(request, err);
+            return;
+        }
         join(request);
+    }
     if (view->readable > 0 && view->size != BLOB_SIZE_UNKNOWN && request->known && view->answered) {
         request_answer_blob(request, view->size);
     } else if (view->readable > 0 && !wait_for_end(request)) { /* there was no length to tell */

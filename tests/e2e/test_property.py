@@ -401,7 +401,7 @@ def run_round(directory, seed):
         "retry_delay": "1ms",
         "negative_ttl": "0s",
         "fill_tries": dice.randint(2, 6),
-        "blob_connections": dice.randint(1, 6),
+        "blob_connections": dice.randint(1, 8),
         "fetch_threads": dice.randint(1, 2),
         "drain_timeout": dice.choice(["0s", "100ms"]),
     }

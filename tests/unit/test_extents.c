@@ -96,6 +96,22 @@ static unsigned next_random(unsigned *random)
     return *random;
 }
 
+/* How many bytes are absent from here to each other place, and how many there are at all. */
+static void compare_counts(const struct extents *set, const unsigned char *present)
+{
+    uint64_t total = 0;
+
+    for (uint64_t start = 0; start < UNIVERSE; start++) {
+        uint64_t missing = 0;
+        total += present[start];
+        for (uint64_t end = start; end <= UNIVERSE; end++) {
+            assert_int_equal(extents_missing(set, (struct extent){start, end}), missing);
+            missing += present[end] == 0;
+        }
+    }
+    assert_int_equal(extents_total(set), total);
+}
+
 static void compare_with_map(const struct extents *set, const unsigned char *present)
 {
     for (size_t i = 1; i < set->count; i++)
@@ -134,6 +150,7 @@ static void extents__agree_with_a_byte_map(void **state)
             memset(present + start, 1, end - start);
             compare_with_map(&set, present);
         }
+        compare_counts(&set, present);
         extents_release(&set);
     }
 }

@@ -74,6 +74,25 @@ static void plan_next__is_open_ended_when_the_size_is_unknown(void **state)
     plan_release(&plan);
 }
 
+static void plan_next__knows_what_is_here_beside_what_is_coming(void **state)
+{
+    struct extents present = {0};
+    struct extent range;
+    struct plan plan;
+
+    (void)state;
+    extents_add(&present, (struct extent){0, 16});
+    extents_add(&present, (struct extent){32, 48});
+    plan_init(&plan, &present, UINT64_MAX, GRID, MOST);
+    plan_cover(&plan, (struct extent){16, 32});
+    assert_true(plan_covers(&plan, 0) && plan_covers(&plan, 47) && !plan_covers(&plan, 48));
+    assert_range(next(&plan, 3, UINT64_MAX), 48, UINT64_MAX);
+    assert_true(plan_covers(&plan, 1000));
+    assert_false(plan_next(&plan, (struct extent){3, UINT64_MAX}, &range));
+    plan_release(&plan);
+    extents_release(&present);
+}
+
 static void plan_extend__takes_neighbours_along(void **state)
 {
     struct extents present = {0};
@@ -138,6 +157,7 @@ int main(void)
         cmocka_unit_test(plan_next__widens_to_the_grid_and_to_what_is_missing),
         cmocka_unit_test(plan_next__asks_for_at_most_so_much),
         cmocka_unit_test(plan_next__is_open_ended_when_the_size_is_unknown),
+        cmocka_unit_test(plan_next__knows_what_is_here_beside_what_is_coming),
         cmocka_unit_test(plan_extend__takes_neighbours_along),
         cmocka_unit_test(plan_next__covers_all_that_is_wanted_and_no_byte_twice),
     };

@@ -28,6 +28,12 @@ def is_sanitized():
     return b"__asan_init" in text or b"__tsan_init" in text
 
 
+def preloaded(library):
+    """The variables that preload it: behind the sanitizer's runtime, which must come first."""
+    linked = subprocess.run(["ldd", BINARY], capture_output=True, text=True).stdout
+    return {"LD_PRELOAD": ":".join([*re.findall(r"=> (\S*lib[at]san\S*)", linked), str(library)])}
+
+
 def run_command(*arguments, timeout=30, **options):
     """`entrepot` with these arguments, to its end."""
     return subprocess.run(
@@ -78,12 +84,8 @@ class Entrepot:
         """`clock`, such as "+1h", starts it at another time of day."""
         variables = environment() | self.variables
         if clock:
-            runtimes = re.findall(
-                r"=> (\S*lib[at]san\S*)", subprocess.run(["ldd", BINARY], capture_output=True, text=True).stdout
-            )
             assert Path(FAKETIME).exists(), "the package faketime is missing"
-            variables |= {
-                "LD_PRELOAD": ":".join([*runtimes, FAKETIME]),
+            variables |= preloaded(FAKETIME) | {
                 "FAKETIME": clock,
                 "NO_FAKE_STAT": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",

@@ -340,13 +340,14 @@ class Upstream(Server):
 
 
 class CountingProxy(Server):
-    """Relays to a registry, counting; `rewrite` may change the target on its way."""
+    """Relays to a registry, counting; `rewrite` may change the target on its way. Rules may carry
+    hold=(n, gate): byte n of the answer's body, counted from its first, waits for the gate."""
 
     def __init__(self, backend, rewrite=lambda target: target):
         self.backend, self.rewrite = backend, rewrite
         super().__init__()
 
-    def serve(self, exchange):
+    def serve(self, exchange, hold=None):
         request = exchange.request
         backend = http.client.HTTPConnection(*self.backend, timeout=60 * SLOW)
         backend.putrequest(request.method, self.rewrite(request.target), skip_host=True, skip_accept_encoding=True)
@@ -357,8 +358,12 @@ class CountingProxy(Server):
         answer = backend.getresponse()
         exchange.head(answer.status, [field for field in answer.getheaders() if field[0].lower() != "connection"])
         chunked = bool(answer.headers.get("Transfer-Encoding")) and request.method != "HEAD"
-        while data := answer.read(SLICE):
+        first, gate = hold or (0, None)
+        while data := answer.read(min(first, SLICE) or SLICE):
             exchange.send(data, chunked)
+            first = max(0, first - len(data))
+            if gate and first == 0:
+                gate.hold()
         if chunked:
             exchange.socket.sendall(b"0\r\n\r\n")
         backend.close()
