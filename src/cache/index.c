@@ -184,28 +184,80 @@ static bool digest_of_key(const MDB_val *key, struct digest *ret_digest)
     return true;
 }
 
+/* A walk over the records of a table, in one read transaction. */
+struct walk {
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+};
+
+static struct walk begin_walk(struct index *index, enum index_table table)
+{
+    struct walk walk = {.txn = begin_read(index)};
+
+    CHECK(mdb_cursor_open(walk.txn, index->lmdb.tables[table], &walk.cursor) == 0);
+    return walk;
+}
+
+/* The next record; false: there is none. */
+static bool step(struct walk *walk, struct view *ret_bytes)
+{
+    if (mdb_cursor_get(walk->cursor, &walk->key, &walk->value, MDB_NEXT) != 0)
+        return false;
+    *ret_bytes = (struct view){walk->value.mv_data, walk->value.mv_size};
+    return true;
+}
+
+static void end_walk(struct walk *walk)
+{
+    mdb_cursor_close(walk->cursor);
+    mdb_txn_reset(walk->txn);
+}
+
 void index_each_blob(struct index *index,
                      bool (*visit)(void *argument, const struct digest *digest,
                                    const struct blob_record *record),
                      void *argument)
 {
-    MDB_txn *txn = begin_read(index);
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    bool more = true;
+    struct walk walk = begin_walk(index, INDEX_BLOBS);
+    struct view bytes;
 
-    CHECK(mdb_cursor_open(txn, index->lmdb.tables[INDEX_BLOBS], &cursor) == 0);
-    while (more && mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+    for (bool more = true; more && step(&walk, &bytes);) {
         struct digest digest;
         struct blob_record record;
-        if (!digest_of_key(&key, &digest) ||
-            !blob_record_decode((struct view){value.mv_data, value.mv_size}, &record))
+        if (!digest_of_key(&walk.key, &digest) || !blob_record_decode(bytes, &record))
             continue;
         more = visit(argument, &digest, &record);
         blob_record_release(&record);
     }
-    mdb_cursor_close(cursor);
-    mdb_txn_reset(txn);
+    end_walk(&walk);
+}
+
+void index_each_tag(struct index *index,
+                    bool (*visit)(void *argument, const struct tag_record *record), void *argument)
+{
+    struct walk walk = begin_walk(index, INDEX_TAGS);
+    struct tag_record record;
+    struct view bytes;
+
+    for (bool more = true; more && step(&walk, &bytes);)
+        if (tag_record_decode(bytes, &record))
+            more = visit(argument, &record);
+    end_walk(&walk);
+}
+
+void index_each_manifest(struct index *index,
+                         bool (*visit)(void *argument, const struct holding_record *record),
+                         void *argument)
+{
+    struct walk walk = begin_walk(index, INDEX_HOLDINGS);
+    struct holding_record record;
+    struct view bytes;
+
+    for (bool more = true; more && step(&walk, &bytes);)
+        if (holding_record_decode(bytes, &record) && record.repository[0] != '\0')
+            more = visit(argument, &record);
+    end_walk(&walk);
 }
 
 /* ---- the writer ---- */
@@ -363,8 +415,12 @@ void index_put_tag(struct index *index, const char *upstream, const char *reposi
                    const char *tag, const struct tag_record *record)
 {
     struct write *write = write_new(PUT, INDEX_TAGS, name_key(upstream, repository, tag));
+    struct tag_record named = *record;
 
-    tag_record_encode(record, &write->value);
+    CHECK(view_copy(view_of(upstream), named.upstream, sizeof(named.upstream)) &&
+          view_copy(view_of(repository), named.repository, sizeof(named.repository)) &&
+          view_copy(view_of(tag), named.tag, sizeof(named.tag)));
+    tag_record_encode(&named, &write->value);
     queue(index, write);
 }
 
@@ -378,11 +434,16 @@ void index_put_holding(struct index *index, const char *repository, const struct
                        const struct holding_record *record)
 {
     const char *const upstreams[] = {record->upstream, ""};
+    struct holding_record named = *record;
 
-    for (size_t i = 0; i < 2; i++) {
+    named.repository[0] = '\0';
+    named.digest = *digest;
+    if (record->is_manifest)
+        CHECK(view_copy(view_of(repository), named.repository, sizeof(named.repository)));
+    for (size_t i = 0; i < 2; i++, named.repository[0] = '\0') {
         struct write *write =
             write_new(PUT, INDEX_HOLDINGS, holding_key(upstreams[i], repository, digest));
-        holding_record_encode(record, &write->value);
+        holding_record_encode(&named, &write->value);
         queue(index, write);
     }
 }
