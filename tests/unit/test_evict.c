@@ -448,6 +448,50 @@ static void evictor_stop__lets_no_pass_begin(void **state)
     assert_left(0, FULL);
 }
 
+/* ---- what is pinned ---- */
+
+/* Pins the blobs from `first` on by their digests; 0 of them: none. */
+static void pin(int first, size_t count)
+{
+    static struct pattern patterns[FULL];
+
+    for (size_t i = 0; i < count; i++)
+        patterns[i] =
+            (struct pattern){.by_digest = true, .digest = digest_of_number(first + (int)i)};
+    config.pins = count > 0 ? patterns : NULL;
+    config.pin_count = count;
+}
+
+static void evict_run__takes_others_for_what_is_pinned(void **state)
+{
+    (void)state;
+    put_blobs();
+    pin(FULL - 2, 2); /* those used least recently */
+    evict();
+    for (int i = 0; i < FULL; i++)
+        assert_int_equal(is_on_disk(i), i < 7 || i >= FULL - 2);
+    assert_int_equal(store.used, 9 * SIZE);
+    pin(0, 0);
+    assert_int_equal(room_for(300000), OK); /* they are what goes first again */
+    assert_false(is_on_disk(FULL - 1) || is_on_disk(FULL - 2));
+}
+
+static void evict_wait__says_so_when_all_is_pinned(void **state)
+{
+    (void)state;
+    put_blobs();
+    pin(0, FULL);
+    assert_int_equal(room_for(1), ERR_NO_ROOM);
+    assert_left(0, FULL);
+    assert_true(evictor.pins.said_us > 0);
+    pin(0, 5);
+    assert_int_equal(room_for(BUDGET - 5 * SIZE), OK);
+    assert_left(0, 5);
+    assert_int_equal(room_for(BUDGET - 5 * SIZE + 1), ERR_NO_ROOM);
+    assert_left(0, 5);
+    pin(0, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -471,6 +515,8 @@ int main(void)
         TEST(evict_run__leaves_a_blob_that_can_be_fetched_again),
         TEST(evict_press__goes_below_what_is_used),
         TEST(evictor_stop__lets_no_pass_begin),
+        TEST(evict_run__takes_others_for_what_is_pinned),
+        TEST(evict_wait__says_so_when_all_is_pinned),
     };
 
     alarm(30);
