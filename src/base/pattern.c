@@ -1,5 +1,6 @@
 #include "base/pattern.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "base/grammar.h"
@@ -51,6 +52,15 @@ static bool has(struct view text, char c)
     return text.length > 0 && memchr(text.data, c, text.length) != NULL;
 }
 
+/* Whether it is made of what names of upstreams are made of. */
+static bool is_registry(struct view text)
+{
+    for (size_t i = 0; i < text.length; i++)
+        if (!isalnum((unsigned char)text.data[i]) && memchr(".:-", text.data[i], 3) == NULL)
+            return false;
+    return true;
+}
+
 /* Takes the registry off the front of `*name` when there is one that looks like a host. */
 static enum err take_registry(struct view text, struct view *name, struct pattern *pattern,
                               struct buf *ret_problem)
@@ -64,6 +74,8 @@ static enum err take_registry(struct view text, struct view *name, struct patter
         return problem_value(ret_problem, text,
                              "has a * in its registry; name one registry, such as ghcr.io/*");
     if (grammar_is_host(first)) {
+        if (!is_registry(first))
+            return problem_value(ret_problem, text, "%s", expected);
         pattern->registry = first;
         *name = rest;
     }

@@ -29,6 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         buf_release(&problem);
         return 0;
     }
+    for (size_t i = 0; i < size;
+         i++) /* the list has spaces or commas between them, and is printed */
+        CHECK(input[i] > ' ' && input[i] <= '~' && input[i] != ',');
     CHECK(pattern.registry.length == 0 || grammar_is_host(pattern.registry));
     fill_in(pattern.repository, repository);
     fill_in(pattern.tag, tag);

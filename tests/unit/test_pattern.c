@@ -89,11 +89,12 @@ static void assert_refused(const char *text, const char *part)
 
 static void pattern_parse__refuses_what_no_image_could_match(void **state)
 {
-    static const char *const bad[] = {"",      "/",        "a/",     "/a",   "a//b",       "Alpine",
-                                      "a b",   "a:b:c",    "a:",     ":a",   "a/.b*",      "_*",
-                                      "a-/*",  "a..b*",    "a:.b*",  "a:b/", "a?",         "[a]*",
-                                      "a:1+2", "ghcr.io/", "a\x80",  "a%b",  "*-",         "a_-*",
-                                      "a:-*",  "a\nb",     "https:", "a:1 ", "ghcr.io/A/b"};
+    static const char *const bad[] = {
+        "",        "/",       "a/",      "/a",      "a//b",       "Alpine",   "a b",
+        "a:b:c",   "a:",      ":a",      "a/.b*",   "_*",         "a-/*",     "a..b*",
+        "a:.b*",   "a:b/",    "a?",      "[a]*",    "a:1+2",      "ghcr.io/", "a\x80",
+        "a%b",     "*-",      "a_-*",    "a:-*",    "a\nb",       "https:",   "a:1 ",
+        "a b.c/d", "a\r.c/d", "a_b.c/d", "a.c,d/e", "ghcr.io/A/b"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
