@@ -11,6 +11,7 @@
  * The file is a mapping of the table's names, and `upstreams`, a mapping from a registry's name:
  *
  *   cache_size: 200GiB
+ *   pin: [alpine:3.20, ghcr.io/acme/x*]
  *   upstreams:
  *     docker.io: {}
  *     registry.example.com:
@@ -83,11 +84,13 @@ enum err config_read_text(struct config *config, struct view text, const char *p
  * Sets one setting by its name, as a flag does: config_set(config, "cache_size", "200GiB", ...).
  * The name may be spelled with dashes, and the sentence begins with the name as it was spelled.
  * An ADDRESS is kept in numbers: "localhost:5000" as "127.0.0.1:5000", ":5000" as "0.0.0.0:5000".
+ * A list (PATTERNS) is given whole, with spaces or commas between its items; "" empties it.
  */
 enum err config_set(struct config *config, const char *name, const char *value,
                     struct buf *ret_problem) MUST_CHECK;
 
-/* Adds to the setting `name`, a list (PATTERNS), one more; config_set() takes the whole list. */
+/* Adds one item to the list `name`, which must exist: what an item in the file does. At most
+ * CONFIG_PATTERNS_MAX. */
 enum err config_add(struct config *config, const char *name, const char *value,
                     struct buf *ret_problem) MUST_CHECK;
 

@@ -5,12 +5,13 @@
  * What the setting `pin` keeps: the manifests that its patterns mean, and all that is under them:
  * the platforms' manifests and whatever else an index lists, configs and layers, whole or partial.
  *
- * It is computed from the index and from the manifests on disk for each eviction, so that what a
- * pinned tag points at now is kept, and what it pointed at before is not. A manifest that is not
- * cached says nothing of what is under it. A pattern with a digest keeps what is under that digest,
- * whoever has it. What lies below PINS_DEPTH_MAX indexes, or comes behind PINS_MANIFESTS_MAX
- * manifests or at least PINS_MAX digests, is not kept, and the log says so.
- * Without patterns nothing is looked at.
+ * It is computed from the index and from the manifests on disk when a pass of the evictor begins,
+ * so that what a pinned tag points at then is kept, and what it pointed at before is not. A
+ * manifest that is not cached says nothing of what is under it. A pattern with a digest keeps what
+ * is under that digest, whoever has it. What lies below PINS_DEPTH_MAX indexes, or comes behind
+ * PINS_MANIFESTS_MAX manifests or at least PINS_MAX digests, is not kept, and the log says so.
+ * Without patterns nothing is looked at. Else a pass reads all tags and manifests of the index,
+ * some 30 ms for 100,000, and the file of each pinned manifest, some 50 us.
  */
 
 #include <stdbool.h>

@@ -4,7 +4,7 @@ import pytest
 
 from harness.entrepot import run_command
 from harness.images import blob_image, index_of
-from harness.util import MiB, digest_of, noise, wait_until
+from harness.util import MiB, digest_of, in_threads, noise, wait_until
 
 BUDGET = 10 * MiB
 
@@ -149,6 +149,31 @@ def test_when_all_is_pinned_others_get_503_and_the_log_says_why(entrepot, upstre
     assert f"{sizes} bytes of the cache's {BUDGET}" in line["message"]
     assert "raise cache_size or shorten `pin`" in line["message"]
     assert mirror.get(f"/v2/library/other/blobs/{small}", keep=False).sha256 == small
+
+
+def test_pinned_bytes_cross_once_whatever_goes_on(entrepot, upstream):
+    """Three clients overflow the cache without a pause, from before the first pull of the pinned image on."""
+    pinned = index_of([image(1), image(2)])
+    of_platforms = {digest for child in pinned.children for digest in child.blobs}
+    upstream.add(pinned, "acme/one", "1")
+    blobs = [upstream.add_blob("library/other", noise(MiB, 1000 + number)) for number in range(30)]
+    mirror = entrepot(upstream, cache_size="10MiB", pin="acme/one:1")
+
+    def work(client):
+        for digest in blobs[client:] + blobs[:client] if client < 3 else ():
+            target = f"/v2/library/other/blobs/{digest}"
+            wait_until(lambda: mirror.get(target, keep=False).sha256 == digest, "there was room for it", 60)
+        for _ in range(20 if client == 3 else 0):
+            wait_until(lambda: mirror.get("/v2/acme/one/manifests/1").status == 200, "there was room for it", 60)
+            for digest in digests(pinned):
+                kind = "blobs" if digest in of_platforms else "manifests"
+                target = f"/v2/acme/one/{kind}/{digest}"
+                wait_until(lambda: mirror.get(target, keep=False).sha256 == digest, "there was room for it", 60)
+
+    in_threads(4, work)
+    assert mirror.metric("entrepot_evicted_blobs_total") >= 20
+    for digest in digests(pinned):
+        assert len(upstream.seen("GET", digest)) == 1
 
 
 def test_pins_hold_over_restarts_and_for_what_is_cached_already(entrepot, upstream):
