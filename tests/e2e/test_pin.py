@@ -132,7 +132,7 @@ def test_what_a_tag_pointed_at_before_can_go(entrepot, upstream):
 
 
 def test_when_all_is_pinned_others_get_503_and_the_log_says_why(entrepot, upstream):
-    pinned, others = image(1, 9 * MiB), blob_image(noise(3 * MiB, 2), noise(MiB // 4, 3))
+    pinned, others = image(1, 8 * MiB), blob_image(noise(3 * MiB, 2), noise(MiB // 4, 3))
     upstream.add(pinned, "acme/one", "1")
     upstream.add(others, "library/other", "1")
     other, small = others.layer_digests

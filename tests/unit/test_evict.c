@@ -462,17 +462,22 @@ static void pin(int first, size_t count)
     config.pin_count = count;
 }
 
+static void assert_pinned_left(int first, int end)
+{
+    for (int i = first; i < end; i++)
+        assert_true(is_on_disk(i) && is_recorded(i));
+}
+
 static void evict_run__takes_others_for_what_is_pinned(void **state)
 {
     (void)state;
     put_blobs();
     pin(FULL - 2, 2); /* those used least recently */
     evict();
-    for (int i = 0; i < FULL; i++)
-        assert_int_equal(is_on_disk(i), i < 7 || i >= FULL - 2);
-    assert_int_equal(store.used, 9 * SIZE);
+    assert_pinned_left(FULL - 2, FULL);
+    assert_false(is_on_disk(FULL - 3) || is_on_disk(FULL - 4) || is_on_disk(FULL - 5));
     pin(0, 0);
-    assert_int_equal(room_for(300000), OK); /* they are what goes first again */
+    assert_int_equal(room_for(400000), OK); /* they are what goes first again */
     assert_false(is_on_disk(FULL - 1) || is_on_disk(FULL - 2));
 }
 
@@ -482,13 +487,13 @@ static void evict_wait__says_so_when_all_is_pinned(void **state)
     put_blobs();
     pin(0, FULL);
     assert_int_equal(room_for(1), ERR_NO_ROOM);
-    assert_left(0, FULL);
+    assert_pinned_left(0, FULL);
     assert_true(evictor.pins.said_us > 0);
-    pin(0, 5);
-    assert_int_equal(room_for(BUDGET - 5 * SIZE), OK);
-    assert_left(0, 5);
+    pin(FULL - 5, 5);
+    assert_int_equal(room_for(200000), OK);
     assert_int_equal(room_for(BUDGET - 5 * SIZE + 1), ERR_NO_ROOM);
-    assert_left(0, 5);
+    assert_pinned_left(FULL - 5, FULL);
+    assert_false(is_on_disk(0));
     pin(0, 0);
 }
 
