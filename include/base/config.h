@@ -11,6 +11,7 @@
  * The file is a mapping of the table's names, and `upstreams`, a mapping from a registry's name:
  *
  *   cache_size: 200GiB
+ *   pin: [alpine:3.20, ghcr.io/acme/x*]
  *   upstreams:
  *     docker.io: {}
  *     registry.example.com:
@@ -25,7 +26,8 @@
  * expected, and suggests the nearest key for one that does not exist. After an error the config is
  * good for config_release only.
  *
- * config.c has the table and the values, config_file.c the YAML, config_finish.c the last step.
+ * config.c has the table and the values, config_file.c the YAML (with config_keys), config_finish.c
+ * the last step.
  */
 
 #include <stdbool.h>
@@ -35,8 +37,9 @@
 #include "base/buf.h"
 #include "base/config_upstream.h"
 #include "base/err.h"
+#include "base/pattern.h"
 
-enum { CONFIG_UPSTREAMS_MAX = 64 };
+enum { CONFIG_UPSTREAMS_MAX = 64, CONFIG_PATTERNS_MAX = 1000 };
 
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 enum config_log_format { CONFIG_LOG_JSON, CONFIG_LOG_TEXT };
@@ -50,13 +53,16 @@ struct config {
 #define CONFIG_DURATION uint64_t
 #define CONFIG_COUNT    uint64_t
 #define CONFIG_CHOICE   int
+#define CONFIG_PATTERNS char *
 
 #define SETTING(kind, name, default_, min, max, prose) CONFIG_##kind name;
 #include "base/settings.def"
 #undef SETTING
     struct config_upstream *upstreams; /* owned; upstream_count of them */
     size_t upstream_count;
-    size_t default_index;        /* of the default upstream; valid after config_finish */
+    size_t default_index; /* of the default upstream; valid after config_finish */
+    struct pattern *pins; /* owned; pin_count of them: `pin`, parsed by config_finish */
+    size_t pin_count;
     unsigned cache_size_percent; /* when not 0, cache_size is this share of the file system that
                                   * holds `cache`; config_finish computes it */
     bool upstreams_by_flag;      /* an --upstream was given: the list has been replaced */
@@ -78,8 +84,14 @@ enum err config_read_text(struct config *config, struct view text, const char *p
  * Sets one setting by its name, as a flag does: config_set(config, "cache_size", "200GiB", ...).
  * The name may be spelled with dashes, and the sentence begins with the name as it was spelled.
  * An ADDRESS is kept in numbers: "localhost:5000" as "127.0.0.1:5000", ":5000" as "0.0.0.0:5000".
+ * A list (PATTERNS) is given whole, with spaces or commas between its items; "" empties it.
  */
 enum err config_set(struct config *config, const char *name, const char *value,
+                    struct buf *ret_problem) MUST_CHECK;
+
+/* Adds one item to the list `name`, which must exist: what an item in the file does. At most
+ * CONFIG_PATTERNS_MAX. */
+enum err config_add(struct config *config, const char *name, const char *value,
                     struct buf *ret_problem) MUST_CHECK;
 
 /* Appends the value of a setting, which must exist, in the notation that config_set reads. */
@@ -99,10 +111,10 @@ enum err config_push_upstream(struct config *config, struct view name,
                               struct buf *ret_problem) MUST_CHECK;
 
 /*
- * Checks that the settings agree, finds the default upstream and the cache directory, reads
- * password files and the Docker config.json, resolves counts of 0 and the share of the file system,
- * and writes into the settings what it found. Afterwards the config is immutable. Makes nothing on
- * disk. Thread: main, it reads files.
+ * Checks that the settings agree, finds the default upstream, whose images `pin` means, and the
+ * cache directory, reads password files and the Docker config.json, resolves counts of 0 and the
+ * share of the file system, and writes into the settings what it found. Afterwards the config is
+ * immutable. Makes nothing on disk. Thread: main, it reads files.
  */
 enum err config_finish(struct config *config, struct buf *ret_problem) MUST_CHECK;
 

@@ -4,7 +4,7 @@
 /*
  * Keeps the disk under its budget by unlinking what is least worth keeping: the blobs, whole or
  * partial, that were used least recently, and that nobody reads or fills now. Space is counted
- * before a fill starts, so that what runs now fits too.
+ * before a fill starts, so that what runs now fits too. What is pinned (pins.h) never goes.
  *
  * A victim's record goes first, then its file; in between its digest is claimed in the table of
  * open blobs, so that a request that comes just then waits, and finds it gone.
@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "cache/pins.h"
 #include "cache/store.h"
 #include "io/disk.h"
 
@@ -25,6 +26,7 @@ struct evictor {
     bool running;
     uint64_t not_before_ms; /* after a pass that could remove nothing */
     uint64_t removed;       /* by the last pass */
+    struct pins pins;       /* of the running pass */
     uint64_t wanted;        /* by those who wait for the running pass */
     struct mail kick;       /* somebody waits */
     pthread_mutex_t mutex;  /* guards what follows */

@@ -57,7 +57,16 @@ void index_each_blob(struct index *index,
                                    const struct blob_record *record),
                      void *argument);
 
-/* Writes: copied and queued. */
+/* Same, for each tag, and for each manifest once for each repository that is known to hold it; the
+ * records have their names. */
+void index_each_tag(struct index *index,
+                    bool (*visit)(void *argument, const struct tag_record *record), void *argument);
+void index_each_manifest(struct index *index,
+                         bool (*visit)(void *argument, const struct holding_record *record),
+                         void *argument);
+
+/* Writes: copied and queued. The names of a tag and a repository are as long as the distribution-
+ * spec allows at most. */
 void index_put_blob(struct index *index, const struct digest *digest,
                     const struct blob_record *record);
 void index_delete_blob(struct index *index, const struct digest *digest);

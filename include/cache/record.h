@@ -12,8 +12,15 @@
 #include "base/buf.h"
 #include "base/digest.h"
 #include "base/extents.h"
+#include "base/grammar.h"
 
-enum { RECORD_MEDIA_TYPE_SIZE = 128, RECORD_UPSTREAM_SIZE = 256, RECORD_BOOT_ID_SIZE = 40 };
+enum {
+    RECORD_MEDIA_TYPE_SIZE = 128,
+    RECORD_UPSTREAM_SIZE = 256,
+    RECORD_REPOSITORY_SIZE = GRAMMAR_REPOSITORY_SIZE,
+    RECORD_TAG_SIZE = GRAMMAR_TAG_SIZE,
+    RECORD_BOOT_ID_SIZE = 40
+};
 
 /* A size that is not known yet. */
 #define RECORD_SIZE_UNKNOWN UINT64_MAX
@@ -36,6 +43,9 @@ struct tag_record {
     char media_type[RECORD_MEDIA_TYPE_SIZE];
     int64_t checked;   /* when the upstream was last asked, with whatever result; epoch seconds */
     int64_t confirmed; /* when it last said that the tag points here */
+    char upstream[RECORD_UPSTREAM_SIZE];     /* its names, which a key does not give back; */
+    char repository[RECORD_REPOSITORY_SIZE]; /* index_put_tag() fills them in */
+    char tag[RECORD_TAG_SIZE];
 };
 
 /* That a repository holds a digest, learned from a manifest or from the upstream's answer. */
@@ -44,6 +54,10 @@ struct holding_record {
     bool is_manifest; /* to be asked for under /manifests/ */
     bool learned;     /* a manifest: what it points at is in the index under this repository */
     char upstream[RECORD_UPSTREAM_SIZE]; /* its name in the config */
+    /* A manifest's own names, which a key does not give back; index_put_holding() fills them in. Of
+     * a layer, and in the record that is found without an upstream, they are empty. */
+    char repository[RECORD_REPOSITORY_SIZE];
+    struct digest digest;
 };
 
 void blob_record_release(struct blob_record *record);

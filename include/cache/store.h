@@ -24,6 +24,7 @@
 #include "cache/flight.h"
 #include "cache/index.h"
 #include "cache/upstream.h"
+#include "wire/manifest.h"
 
 struct evictor;
 
@@ -52,6 +53,11 @@ struct store {
  */
 enum err store_open(struct store *store, const struct config *config,
                     struct buf *ret_problem) MUST_CHECK;
+
+/* Reads a manifest of `size` bytes from its file, which is whole. ERR_UPSTREAM_TOO_LARGE: it is
+ * larger than max_manifest. Sleeps. Thread: pool. */
+enum err store_read_manifest(const struct store *store, int fd, uint64_t size,
+                             struct manifest *ret_manifest) MUST_CHECK;
 
 /* Thread: main, after the loops have ended. */
 void store_close(struct store *store);

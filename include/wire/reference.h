@@ -17,10 +17,11 @@
 #include "base/config.h"
 #include "base/digest.h"
 #include "base/err.h"
+#include "base/grammar.h"
 
 enum {
-    REFERENCE_REPOSITORY_SIZE = 256, /* with the NUL (distribution-spec: 255 with the host) */
-    REFERENCE_TAG_SIZE = 129,        /* [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127} */
+    REFERENCE_REPOSITORY_SIZE = GRAMMAR_REPOSITORY_SIZE,
+    REFERENCE_TAG_SIZE = GRAMMAR_TAG_SIZE,
     REFERENCE_QUERY_SIZE = 1024,
 };
 
@@ -64,9 +65,5 @@ struct route {
  */
 enum err reference_parse(const struct config *config, struct view target, struct view ns_field,
                          struct route *ret_route) MUST_CHECK;
-
-/* Whether `text` is a repository name of the distribution-spec. */
-bool reference_is_repository(struct view text);
-bool reference_is_tag(struct view text);
 
 #endif

@@ -22,7 +22,8 @@ enum kind {
     KIND_BUDGET,
     KIND_DURATION,
     KIND_COUNT,
-    KIND_CHOICE
+    KIND_CHOICE,
+    KIND_PATTERNS
 };
 
 /* How a kind is named in --help, and what a bad value should have been. */
@@ -41,6 +42,7 @@ static const struct {
                                    "or 1h30m"},
     [KIND_COUNT] = {"NUMBER", "a whole number"},
     [KIND_CHOICE] = {"WORD", "one of the words"},
+    [KIND_PATTERNS] = {"PATTERNS", "a list of patterns"},
 };
 
 struct setting {
@@ -260,42 +262,6 @@ static enum err set_choice(struct config *config, const struct setting *setting,
     return ERR_CONFIG;
 }
 
-static enum err set_value(struct config *config, const struct setting *setting, struct view value,
-                          struct buf *ret_problem)
-{
-    switch (setting->kind) {
-    case KIND_ADDRESS:
-        return set_address(config, setting, value, ret_problem);
-    case KIND_NAME:
-    case KIND_PATH:
-        return set_text(config, setting, value, ret_problem);
-    case KIND_BUDGET:
-        return set_budget(config, setting, value, ret_problem);
-    case KIND_SIZE:
-    case KIND_DURATION:
-    case KIND_COUNT:
-        return set_number(config, setting, value, ret_problem);
-    case KIND_CHOICE:
-        return set_choice(config, setting, value, ret_problem);
-    }
-    check_failed(__FILE__, __LINE__, "a kind of the table");
-}
-
-enum err config_set(struct config *config, const char *name, const char *value,
-                    struct buf *ret_problem)
-{
-    const struct setting *setting = find_setting(name);
-
-    if (setting == NULL) {
-        const char *names[SETTING_COUNT];
-        for (size_t i = 0; i < SETTING_COUNT; i++)
-            names[i] = settings[i].name;
-        return problem_unknown(ret_problem, "setting", view_of(name), names, SETTING_COUNT);
-    }
-    enum err err = set_value(config, setting, view_of(value), ret_problem);
-    return err == OK ? OK : problem_within(ret_problem, "%s: ", name);
-}
-
 static void get_value(const struct config *config, const struct setting *setting, struct buf *out)
 {
     const void *value = value_of(config, setting);
@@ -305,6 +271,7 @@ static void get_value(const struct config *config, const struct setting *setting
     case KIND_ADDRESS:
     case KIND_NAME:
     case KIND_PATH:
+    case KIND_PATTERNS:
         buf_append_text(out, *(char *const *)value);
         break;
     case KIND_BUDGET:
@@ -328,6 +295,98 @@ static void get_value(const struct config *config, const struct setting *setting
         buf_append_view(out, view_cut(&words, '|'));
         break;
     }
+}
+
+/* Adds one pattern to the list; `count` are there. */
+static enum err add_pattern(struct config *config, const struct setting *setting, size_t count,
+                            struct view value, struct buf *ret_problem)
+{
+    struct pattern pattern;
+    struct buf list = {0};
+
+    if (count == CONFIG_PATTERNS_MAX)
+        return problem_set(ret_problem, "there are more than %d patterns", CONFIG_PATTERNS_MAX);
+    enum err err = pattern_parse(value, &pattern, ret_problem);
+    if (err != OK)
+        return err;
+    get_value(config, setting, &list);
+    if (list.length > 0)
+        buf_append_text(&list, " ");
+    buf_append_view(&list, value);
+    set_string(config, setting, list.data);
+    return OK;
+}
+
+static enum err set_patterns(struct config *config, const struct setting *setting,
+                             struct view value, struct buf *ret_problem)
+{
+    size_t count = 0;
+    enum err err = OK;
+
+    set_string(config, setting, check_strdup(""));
+    while (err == OK && value.length > 0) {
+        size_t length = 0;
+        while (length < value.length && value.data[length] != ' ' && value.data[length] != ',')
+            length++;
+        struct view word = {value.data, length};
+        size_t skip = length < value.length ? length + 1 : length;
+        value = (struct view){value.data + skip, value.length - skip};
+        if (word.length > 0)
+            err = add_pattern(config, setting, count++, word, ret_problem);
+    }
+    return err;
+}
+
+static enum err set_value(struct config *config, const struct setting *setting, struct view value,
+                          struct buf *ret_problem)
+{
+    switch (setting->kind) {
+    case KIND_ADDRESS:
+        return set_address(config, setting, value, ret_problem);
+    case KIND_NAME:
+    case KIND_PATH:
+        return set_text(config, setting, value, ret_problem);
+    case KIND_BUDGET:
+        return set_budget(config, setting, value, ret_problem);
+    case KIND_SIZE:
+    case KIND_DURATION:
+    case KIND_COUNT:
+        return set_number(config, setting, value, ret_problem);
+    case KIND_CHOICE:
+        return set_choice(config, setting, value, ret_problem);
+    case KIND_PATTERNS:
+        return set_patterns(config, setting, value, ret_problem);
+    }
+    check_failed(__FILE__, __LINE__, "a kind of the table");
+}
+
+enum err config_set(struct config *config, const char *name, const char *value,
+                    struct buf *ret_problem)
+{
+    const struct setting *setting = find_setting(name);
+
+    if (setting == NULL) {
+        const char *names[SETTING_COUNT];
+        for (size_t i = 0; i < SETTING_COUNT; i++)
+            names[i] = settings[i].name;
+        return problem_unknown(ret_problem, "setting", view_of(name), names, SETTING_COUNT);
+    }
+    enum err err = set_value(config, setting, view_of(value), ret_problem);
+    return err == OK ? OK : problem_within(ret_problem, "%s: ", name);
+}
+
+enum err config_add(struct config *config, const char *name, const char *value,
+                    struct buf *ret_problem)
+{
+    const struct setting *setting = find_setting(name);
+
+    CHECK(setting != NULL && setting->kind == KIND_PATTERNS);
+    struct view list = view_of(*(char *const *)value_of(config, setting));
+    size_t count = 0;
+    for (; list.length > 0; count++)
+        (void)view_cut(&list, ' ');
+    enum err err = add_pattern(config, setting, count, view_of(value), ret_problem);
+    return err == OK ? OK : problem_within(ret_problem, "%s: ", name);
 }
 
 void config_get(const struct config *config, const char *name, struct buf *out)
@@ -419,7 +478,7 @@ void config_init(struct config *config)
 static bool is_text(const struct setting *setting)
 {
     return setting->kind == KIND_ADDRESS || setting->kind == KIND_NAME ||
-           setting->kind == KIND_PATH;
+           setting->kind == KIND_PATH || setting->kind == KIND_PATTERNS;
 }
 
 void config_release(struct config *config)
@@ -428,6 +487,7 @@ void config_release(struct config *config)
         if (is_text(&settings[i]))
             set_string(config, &settings[i], NULL);
     config_drop_upstreams(config);
+    free(config->pins);
     *config = (struct config){0};
 }
 

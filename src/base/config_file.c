@@ -3,64 +3,85 @@
  * tables.
  *
  * libcyaml wants to know every key of a mapping in advance, and `upstreams` has keys that only the
- * file knows. So a file is read twice. First we walk libyaml's events (struct walk): this lists the
+ * file knows. So a file is read twice. First config_keys walks libyaml's events: this lists the
  * keys with their lines and refuses whatever is not in the tables, with a better sentence than a
  * library that does not know them could. Then libcyaml loads the values, as text, through a schema
- * made for the very names that were found (struct schema), and config_set and config_upstream_set
- * take them one by one, in the order of the file.
+ * made for the very names that were found (struct schema), and config_set, config_add and
+ * config_upstream_set take them one by one, in the order of the file.
  *
- * A file may be hostile: its size, depth, number of keys and number of upstreams are bounded by the
- * walk, and anchors and aliases refused, before libcyaml sees it.
+ * A file may be hostile: its size is bounded, and by config_keys the rest, before libcyaml sees it.
  */
 #include <cyaml/cyaml.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "base/check.h"
 #include "base/config.h"
+#include "base/config_keys.h"
 #include "base/problem.h"
 #include "base/small_file.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define UPSTREAMS       "upstreams"
+#define UPSTREAMS       CONFIG_KEY_UPSTREAMS
 
 enum { FILE_MAX_BYTES = 1 << 20 };
 
 /* ---- the schema ---- */
 
-/* What libcyaml fills in and prints: every value as text. */
+/* What libcyaml fills in and prints: every value as text, or as a list of texts. */
 struct file_upstream {
 #define KEY(name, prose) char *name;
     CONFIG_UPSTREAM_KEYS(KEY)
 #undef KEY
 };
 
+#define TEXT_MEMBER(name) char *name;
+#define LIST_MEMBER(name)                                                                          \
+    char **name;                                                                                   \
+    uint32_t name##_count;
+#define MEMBER_ADDRESS(name)  TEXT_MEMBER(name)
+#define MEMBER_NAME(name)     TEXT_MEMBER(name)
+#define MEMBER_PATH(name)     TEXT_MEMBER(name)
+#define MEMBER_SIZE(name)     TEXT_MEMBER(name)
+#define MEMBER_BUDGET(name)   TEXT_MEMBER(name)
+#define MEMBER_DURATION(name) TEXT_MEMBER(name)
+#define MEMBER_COUNT(name)    TEXT_MEMBER(name)
+#define MEMBER_CHOICE(name)   TEXT_MEMBER(name)
+#define MEMBER_PATTERNS(name) LIST_MEMBER(name)
+
 struct file {
-#define SETTING(kind, name, default_, min, max, prose) char *name;
+#define SETTING(kind, name, default_, min, max, prose) MEMBER_##kind(name)
 #include "base/settings.def"
 #undef SETTING
     struct file_upstream **upstreams; /* one pointer a name, in the order of the schema */
 };
-
-/* Texts are printed in quotes: "null" is a text, null is none. */
-#define QUOTED         CYAML_FLAG_SCALAR_QUOTE_DOUBLE
-#define STYLE_ADDRESS  QUOTED
-#define STYLE_NAME     QUOTED
-#define STYLE_PATH     QUOTED
-#define STYLE_SIZE     CYAML_FLAG_DEFAULT
-#define STYLE_BUDGET   CYAML_FLAG_DEFAULT
-#define STYLE_DURATION CYAML_FLAG_DEFAULT
-#define STYLE_COUNT    CYAML_FLAG_DEFAULT
-#define STYLE_CHOICE   CYAML_FLAG_DEFAULT
 
 /* One row of a schema: `member` of `structure` is optional text. */
 #define TEXT_FIELD(structure, member, style)                                                       \
     CYAML_FIELD_STRING_PTR(#member, CYAML_FLAG_OPTIONAL | (style), structure, member, 0,           \
                            CYAML_UNLIMITED)
 
+/* Texts are printed in quotes: "null" is a text, null is none. */
+#define QUOTED CYAML_FLAG_SCALAR_QUOTE_DOUBLE
+#define PLAIN  CYAML_FLAG_DEFAULT
+
+static const cyaml_schema_value_t item = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER | QUOTED, char, 0, CYAML_UNLIMITED)};
+
+#define FIELD_ADDRESS(name)  TEXT_FIELD(struct file, name, QUOTED)
+#define FIELD_NAME(name)     TEXT_FIELD(struct file, name, QUOTED)
+#define FIELD_PATH(name)     TEXT_FIELD(struct file, name, QUOTED)
+#define FIELD_SIZE(name)     TEXT_FIELD(struct file, name, PLAIN)
+#define FIELD_BUDGET(name)   TEXT_FIELD(struct file, name, PLAIN)
+#define FIELD_DURATION(name) TEXT_FIELD(struct file, name, PLAIN)
+#define FIELD_COUNT(name)    TEXT_FIELD(struct file, name, PLAIN)
+#define FIELD_CHOICE(name)   TEXT_FIELD(struct file, name, PLAIN)
+#define FIELD_PATTERNS(name)                                                                       \
+    CYAML_FIELD_SEQUENCE(#name, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file, name,       \
+                         &item, 0, CONFIG_PATTERNS_MAX)
+
 static const cyaml_schema_field_t setting_fields[] = {
-#define SETTING(kind, name, default_, min, max, prose) TEXT_FIELD(struct file, name, STYLE_##kind),
+#define SETTING(kind, name, default_, min, max, prose) FIELD_##kind(name),
 #include "base/settings.def"
 #undef SETTING
 };
@@ -72,10 +93,7 @@ static const cyaml_schema_field_t upstream_fields[] = {
         CYAML_FIELD_END,
 };
 
-enum {
-    SETTING_COUNT = COUNT_OF(setting_fields),
-    KEY_COUNT = COUNT_OF(upstream_fields) - 1,
-};
+enum { SETTING_COUNT = COUNT_OF(setting_fields) };
 
 struct schema {
     cyaml_schema_field_t names[CONFIG_UPSTREAMS_MAX + 1]; /* of the mapping `upstreams` */
@@ -116,6 +134,22 @@ static char **text_at(void *data, const cyaml_schema_field_t *field)
     return (char **)(void *)((char *)data + field->data_offset);
 }
 
+/* The list that `field` describes, and how many it has. */
+static char ***list_at(void *data, const cyaml_schema_field_t *field)
+{
+    return (char ***)(void *)((char *)data + field->data_offset);
+}
+
+static uint32_t *list_count_at(void *data, const cyaml_schema_field_t *field)
+{
+    return (uint32_t *)(void *)((char *)data + field->count_offset);
+}
+
+static bool is_list(const cyaml_schema_field_t *field)
+{
+    return field->value.type == CYAML_SEQUENCE;
+}
+
 /* libcyaml's allocator: size 0 frees. */
 static void *on_memory(void *context, void *old, size_t size)
 {
@@ -147,336 +181,46 @@ static cyaml_config_t cyaml_setup(struct buf *detail)
                             .flags = CYAML_CFG_STYLE_BLOCK | CYAML_CFG_NO_ALIAS};
 }
 
-/* ---- the walk ---- */
-
-#define NONE SIZE_MAX
-
-/* A key of the file. */
-struct found {
-    size_t upstream; /* index of the name it is under; NONE: a setting */
-    size_t field;    /* index in the table; NONE: the name of an upstream itself */
-    size_t line;
-};
-
-struct walk {
-    const char *path;    /* borrowed */
-    struct buf *problem; /* borrowed */
-    struct view text;
-    yaml_parser_t parser;
-    yaml_event_t event;
-    char *names[CONFIG_UPSTREAMS_MAX]; /* owned */
-    size_t name_count;
-    size_t upstreams_line; /* 0: the file has no `upstreams` */
-    /* Bounded: a key that is given twice is an error. */
-    struct found found[SETTING_COUNT + CONFIG_UPSTREAMS_MAX * (1 + KEY_COUNT)];
-    size_t found_count;
-};
-
-static enum err at_line(struct walk *walk, size_t line)
-{
-    return problem_within(walk->problem, "%s:%zu: ", walk->path, line);
-}
-
-static size_t event_line(const struct walk *walk)
-{
-    return walk->event.start_mark.line + 1;
-}
-
-static enum err at_event(struct walk *walk)
-{
-    return at_line(walk, event_line(walk));
-}
-
-static enum err not_yaml(struct walk *walk)
-{
-    const yaml_parser_t *parser = &walk->parser;
-    size_t line = parser->problem_mark.line + 1;
-
-    CHECK(parser->error != YAML_MEMORY_ERROR);
-    if (parser->error == YAML_READER_ERROR) { /* bad bytes have an offset, but no line */
-        line = 1;
-        for (size_t i = 0; i < parser->problem_offset && i < walk->text.length; i++)
-            line += walk->text.data[i] == '\n';
-    }
-    problem_set(walk->problem, "is not valid YAML: %s", parser->problem);
-    if (parser->context != NULL)
-        buf_printf(walk->problem, " (%s)", parser->context);
-    return at_line(walk, line);
-}
-
-static struct view scalar_text(const struct walk *walk)
-{
-    return (struct view){(const char *)walk->event.data.scalar.value,
-                         walk->event.data.scalar.length};
-}
-
-static bool is_scalar(const struct walk *walk)
-{
-    return walk->event.type == YAML_SCALAR_EVENT;
-}
-
-/* Whether the value is YAML's null: nothing at all, or one of the words of
- * CYAML_FLAG_POINTER_NULL_STR. */
-static bool is_null(const struct walk *walk)
-{
-    static const char *const words[] = {"", "~", "null", "Null", "NULL"};
-
-    if (!is_scalar(walk) || walk->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
-        return false;
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (view_equal(scalar_text(walk), view_of(words[i])))
-            return true;
-    return false;
-}
-
-/* What YAML can do and a configuration does not need. */
-static bool has_frills(const struct walk *walk)
-{
-    const yaml_event_t *event = &walk->event;
-
-    if (event->type == YAML_ALIAS_EVENT)
-        return true;
-    if (event->type == YAML_SCALAR_EVENT)
-        return event->data.scalar.anchor != NULL || event->data.scalar.tag != NULL;
-    if (event->type == YAML_MAPPING_START_EVENT)
-        return event->data.mapping_start.anchor != NULL || event->data.mapping_start.tag != NULL;
-    return false;
-}
-
-/* Steps to the next event. */
-static enum err step(struct walk *walk)
-{
-    yaml_event_delete(&walk->event);
-    if (yaml_parser_parse(&walk->parser, &walk->event) == 0) {
-        walk->event = (yaml_event_t){0};
-        return not_yaml(walk);
-    }
-    if (has_frills(walk)) {
-        problem_set(walk->problem, "anchors, aliases and tags are not supported");
-        return at_event(walk);
-    }
-    if (is_scalar(walk) && strlen(scalar_text(walk).data) != scalar_text(walk).length) {
-        problem_set(walk->problem, "a text with a NUL byte in it cannot be used");
-        return at_event(walk);
-    }
-    return OK;
-}
-
-/* Notes the key that the walk is at; an error when it was there before. */
-static enum err note(struct walk *walk, size_t upstream, size_t field)
-{
-    for (size_t i = 0; i < walk->found_count; i++) {
-        const struct found *former = &walk->found[i];
-        if (former->upstream != upstream || former->field != field)
-            continue;
-        problem_value(walk->problem, scalar_text(walk), "is given twice, first in line %zu",
-                      former->line);
-        return at_event(walk);
-    }
-    CHECK(walk->found_count < COUNT_OF(walk->found));
-    walk->found[walk->found_count++] = (struct found){upstream, field, event_line(walk)};
-    return OK;
-}
-
-/* Looks the key that the walk is at up in a table; `extra` (NULL: none) is one more, of index
- * `count`. */
-static enum err look_up(struct walk *walk, const cyaml_schema_field_t *fields, size_t count,
-                        const char *extra, size_t *ret_index)
-{
-    const char *keys[SETTING_COUNT + 1];
-    size_t key_count = count;
-
-    if (!is_scalar(walk)) {
-        problem_set(walk->problem, "expected a key, one word");
-        return at_event(walk);
-    }
-    for (size_t i = 0; i < count; i++)
-        keys[i] = fields[i].key;
-    if (extra != NULL)
-        keys[key_count++] = extra;
-    for (size_t i = 0; i < key_count; i++)
-        if (view_equal(scalar_text(walk), view_of(keys[i]))) {
-            *ret_index = i;
-            return OK;
-        }
-    problem_unknown(walk->problem, "key", scalar_text(walk), keys, key_count);
-    return at_event(walk);
-}
-
-/* The value of the key `name`: one piece of text. */
-static enum err walk_text(struct walk *walk, const char *name)
-{
-    size_t key_line = event_line(walk);
-
-    enum err err = step(walk);
-    if (err != OK)
-        return err;
-    if (is_null(walk)) {
-        problem_set(walk->problem,
-                    "%s: has no value; leave the line out, or write \"\" for nothing", name);
-        return at_line(walk, key_line);
-    }
-    if (is_scalar(walk))
-        return OK;
-    problem_set(walk->problem, "%s: expected one value, not a list or a mapping", name);
-    return at_event(walk);
-}
-
-/* The mapping below an upstream's name, up to its end. */
-static enum err walk_upstream(struct walk *walk, size_t upstream)
-{
-    enum err err = step(walk);
-
-    while (err == OK && walk->event.type != YAML_MAPPING_END_EVENT) {
-        size_t key = 0;
-        err = look_up(walk, upstream_fields, KEY_COUNT, NULL, &key);
-        if (err == OK)
-            err = note(walk, upstream, key);
-        if (err == OK)
-            err = walk_text(walk, upstream_fields[key].key);
-        if (err == OK)
-            err = step(walk);
-    }
-    return err;
-}
-
-/* The name of an upstream, which the walk is at. */
-static enum err walk_name(struct walk *walk)
-{
-    size_t upstream = walk->name_count;
-
-    if (!is_scalar(walk)) {
-        problem_set(walk->problem, UPSTREAMS ": expected a registry's name");
-        return at_event(walk);
-    }
-    for (size_t i = 0; i < walk->name_count; i++)
-        if (view_equal(scalar_text(walk), view_of(walk->names[i])))
-            return note(walk, i, NONE);
-    if (upstream == CONFIG_UPSTREAMS_MAX) {
-        problem_set(walk->problem, UPSTREAMS ": there are more than %d", CONFIG_UPSTREAMS_MAX);
-        return at_event(walk);
-    }
-    walk->names[walk->name_count++] = view_dup(scalar_text(walk));
-    return note(walk, upstream, NONE);
-}
-
-/* What is below `upstreams`. */
-static enum err walk_upstreams(struct walk *walk)
-{
-    walk->upstreams_line = event_line(walk);
-    enum err err = step(walk);
-    if (err != OK)
-        return err;
-    if (walk->event.type != YAML_MAPPING_START_EVENT) {
-        problem_set(walk->problem, UPSTREAMS ": expected a mapping from registries' names, such as "
-                                             "\"docker.io: {}\" below it");
-        return at_line(walk, walk->upstreams_line);
-    }
-    err = step(walk);
-    while (err == OK && walk->event.type != YAML_MAPPING_END_EVENT) {
-        size_t upstream = walk->name_count;
-        err = walk_name(walk);
-        if (err == OK)
-            err = step(walk);
-        if (err == OK && walk->event.type == YAML_MAPPING_START_EVENT) {
-            err = walk_upstream(walk, upstream);
-        } else if (err == OK && !is_null(walk)) {
-            problem_value(walk->problem, view_of(walk->names[upstream]),
-                          "is a name; expected {} behind it, or url, username, ... below it");
-            err = at_event(walk);
-        }
-        if (err == OK)
-            err = step(walk);
-    }
-    return err;
-}
-
-/* The file's mapping, up to its end. */
-static enum err walk_settings(struct walk *walk)
-{
-    enum err err = step(walk);
-
-    while (err == OK && walk->event.type != YAML_MAPPING_END_EVENT) {
-        size_t key = 0;
-        err = look_up(walk, setting_fields, SETTING_COUNT, UPSTREAMS, &key);
-        if (err == OK)
-            err = note(walk, NONE, key);
-        if (err == OK && key == SETTING_COUNT)
-            err = walk_upstreams(walk);
-        else if (err == OK)
-            err = walk_text(walk, setting_fields[key].key);
-        if (err == OK)
-            err = step(walk);
-    }
-    return err;
-}
-
-/* The whole file: nothing, or one document with one mapping. */
-static enum err walk_file(struct walk *walk)
-{
-    enum err err = step(walk); /* the start of the stream */
-
-    if (err == OK)
-        err = step(walk);
-    if (err != OK || walk->event.type == YAML_STREAM_END_EVENT)
-        return err;
-    err = step(walk); /* behind the start of the document */
-    if (err != OK)
-        return err;
-    if (walk->event.type == YAML_MAPPING_START_EVENT) {
-        err = walk_settings(walk);
-    } else if (!is_null(walk)) {
-        problem_set(walk->problem, "expected settings, such as \"cache_size: 200GiB\"");
-        err = at_event(walk);
-    }
-    if (err == OK)
-        err = step(walk); /* the end of the document */
-    if (err == OK)
-        err = step(walk);
-    if (err == OK && walk->event.type != YAML_STREAM_END_EVENT) {
-        problem_set(walk->problem, "expected the end of the file, not a second document");
-        err = at_event(walk);
-    }
-    return err;
-}
-
-static void walk_release(struct walk *walk)
-{
-    yaml_event_delete(&walk->event);
-    yaml_parser_delete(&walk->parser);
-    for (size_t i = 0; i < walk->name_count; i++)
-        free(walk->names[i]);
-    *walk = (struct walk){0};
-}
-
 /* ---- reading ---- */
 
-/* Hands a value that libcyaml loaded to the setting or upstream it is for. */
-static enum err take(struct config *config, const struct walk *walk, const struct found *found,
-                     struct file *file, struct config_upstream **upstream)
+/* Hands a value to its setting; a list item by item. */
+static enum err take_setting(struct config *config, const struct config_key *key, struct file *file,
+                             struct buf *ret_problem)
 {
-    const cyaml_schema_field_t *field;
+    const cyaml_schema_field_t *field = &setting_fields[key->field];
 
-    if (found->upstream == NONE) {
-        if (found->field == SETTING_COUNT)
-            return OK; /* the key `upstreams` itself */
-        field = &setting_fields[found->field];
-        return config_set(config, field->key, *text_at(file, field), walk->problem);
-    }
-    const char *name = walk->names[found->upstream];
-    enum err err;
-    if (found->field == NONE) {
-        err = config_push_upstream(config, view_of(name), upstream, walk->problem);
-        return err == OK ? OK : problem_within(walk->problem, UPSTREAMS ": ");
-    }
-    field = &upstream_fields[found->field];
-    const char *text = *text_at(file->upstreams[found->upstream], field);
-    err = config_upstream_set(*upstream, field->key, text, walk->problem);
-    return err == OK ? OK : problem_within(walk->problem, UPSTREAMS ": %s: ", name);
+    if (!is_list(field))
+        return config_set(config, field->key, *text_at(file, field), ret_problem);
+    if (key->item == CONFIG_NONE)
+        return config_set(config, field->key, "", ret_problem);
+    CHECK(key->item < *list_count_at(file, field));
+    return config_add(config, field->key, (*list_at(file, field))[key->item], ret_problem);
 }
 
-/* Loads the values of what the walk found, and takes them in the order of the file. */
-static enum err load(struct config *config, struct walk *walk)
+/* Hands a value that libcyaml loaded to the setting or upstream it is for. */
+static enum err take(struct config *config, const struct config_keys *keys,
+                     const struct config_key *key, struct file *file,
+                     struct config_upstream **upstream, struct buf *ret_problem)
+{
+    if (key->upstream == CONFIG_NONE && key->field == SETTING_COUNT)
+        return OK; /* the key `upstreams` itself */
+    if (key->upstream == CONFIG_NONE)
+        return take_setting(config, key, file, ret_problem);
+    const char *name = keys->names[key->upstream];
+    enum err err;
+    if (key->field == CONFIG_NONE) {
+        err = config_push_upstream(config, view_of(name), upstream, ret_problem);
+        return err == OK ? OK : problem_within(ret_problem, UPSTREAMS ": ");
+    }
+    const cyaml_schema_field_t *field = &upstream_fields[key->field];
+    const char *text = *text_at(file->upstreams[key->upstream], field);
+    err = config_upstream_set(*upstream, field->key, text, ret_problem);
+    return err == OK ? OK : problem_within(ret_problem, UPSTREAMS ": %s: ", name);
+}
+
+/* Loads the values of the keys, and takes them in the order of the file. */
+static enum err load(struct config *config, struct config_keys *keys, struct view text,
+                     const char *path, struct buf *ret_problem)
 {
     struct schema schema;
     struct buf detail = {0};
@@ -485,18 +229,18 @@ static enum err load(struct config *config, struct walk *walk)
     void *file = NULL;
     enum err err = OK;
 
-    schema_init(&schema, walk->names, walk->name_count);
-    cyaml_err_t verdict = cyaml_load_data((const uint8_t *)walk->text.data, walk->text.length,
-                                          &setup, &schema.root, &file, NULL);
+    schema_init(&schema, keys->names, keys->name_count);
+    cyaml_err_t verdict =
+        cyaml_load_data((const uint8_t *)text.data, text.length, &setup, &schema.root, &file, NULL);
     if (verdict != CYAML_OK)
-        err = problem_set(walk->problem, "%s: %s%s", walk->path,
-                          detail.length > 0 ? detail.data : "", cyaml_strerror(verdict));
-    if (err == OK && walk->upstreams_line > 0)
+        err = problem_set(ret_problem, "%s: %s%s", path, detail.length > 0 ? detail.data : "",
+                          cyaml_strerror(verdict));
+    if (err == OK && keys->upstreams_line > 0)
         config_drop_upstreams(config);
-    for (size_t i = 0; err == OK && i < walk->found_count; i++) {
-        err = take(config, walk, &walk->found[i], file, &upstream);
+    for (size_t i = 0; err == OK && i < keys->count; i++) {
+        err = take(config, keys, &keys->keys[i], file, &upstream, ret_problem);
         if (err != OK)
-            err = at_line(walk, walk->found[i].line);
+            err = problem_within(ret_problem, "%s:%zu: ", path, keys->keys[i].line);
     }
     (void)cyaml_free(&setup, &schema.root, file, 0);
     buf_release(&detail);
@@ -506,16 +250,14 @@ static enum err load(struct config *config, struct walk *walk)
 enum err config_read_text(struct config *config, struct view text, const char *path,
                           struct buf *ret_problem)
 {
-    struct walk walk = {.path = path, .problem = ret_problem, .text = text};
+    struct config_keys keys;
 
     if (text.length > FILE_MAX_BYTES)
         return problem_set(ret_problem, "%s: is larger than 1MiB, the most that is read", path);
-    CHECK(yaml_parser_initialize(&walk.parser) != 0);
-    yaml_parser_set_input_string(&walk.parser, (const unsigned char *)text.data, text.length);
-    enum err err = walk_file(&walk);
-    if (err == OK && walk.found_count > 0)
-        err = load(config, &walk);
-    walk_release(&walk);
+    enum err err = config_keys_read(&keys, text, path, ret_problem);
+    if (err == OK && keys.count > 0)
+        err = load(config, &keys, text, path, ret_problem);
+    config_keys_release(&keys);
     return err;
 }
 
@@ -547,6 +289,34 @@ static void print_upstream(const struct config_upstream *upstream, struct file_u
         out->username = out->password = NULL;
 }
 
+/* The value of a setting, for libcyaml; on the heap. */
+static void print_setting(const struct config *config, const cyaml_schema_field_t *field,
+                          struct file *out)
+{
+    struct buf value = {0};
+
+    config_get(config, field->key, &value);
+    if (!is_list(field)) {
+        *text_at(out, field) = value.data;
+        return;
+    }
+    char **items = check_calloc(CONFIG_PATTERNS_MAX, sizeof(*items));
+    uint32_t count = 0;
+    for (struct view rest = view_of_buf(&value); rest.length > 0; count++)
+        items[count] = view_dup(view_cut(&rest, ' '));
+    *list_at(out, field) = items;
+    *list_count_at(out, field) = count;
+    buf_release(&value);
+}
+
+static void free_setting(const cyaml_schema_field_t *field, struct file *file)
+{
+    if (is_list(field))
+        for (uint32_t i = 0; i < *list_count_at(file, field); i++)
+            free((*list_at(file, field))[i]);
+    free(is_list(field) ? (void *)*list_at(file, field) : *text_at(file, field));
+}
+
 void config_print(const struct config *config, struct buf *out)
 {
     struct schema schema;
@@ -559,11 +329,8 @@ void config_print(const struct config *config, struct buf *out)
     char *text = NULL;
     size_t length = 0;
 
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        struct buf value = {0};
-        config_get(config, setting_fields[i].key, &value);
-        *text_at(&file, &setting_fields[i]) = value.data;
-    }
+    for (size_t i = 0; i < SETTING_COUNT; i++)
+        print_setting(config, &setting_fields[i], &file);
     for (size_t i = 0; i < config->upstream_count; i++) {
         names[i] = config->upstreams[i].name;
         upstreams[i] = &values[i];
@@ -576,5 +343,5 @@ void config_print(const struct config *config, struct buf *out)
     on_memory(NULL, text, 0);
     buf_release(&detail);
     for (size_t i = 0; i < SETTING_COUNT; i++)
-        free(*text_at(&file, &setting_fields[i]));
+        free_setting(&setting_fields[i], &file);
 }

@@ -234,6 +234,61 @@ static enum err finish_default(struct config *config, struct buf *ret_problem)
     return OK;
 }
 
+/* ---- what is pinned ---- */
+
+static enum err no_such_upstream(const struct config *config, struct view text,
+                                 struct view registry, struct buf *ret_problem)
+{
+    problem_value(ret_problem, text, "is of the registry ");
+    problem_quote(ret_problem, registry);
+    buf_append_text(ret_problem, ", which is not one of the upstreams:");
+    for (size_t i = 0; i < config->upstream_count; i++)
+        buf_printf(ret_problem, "%s %s", i == 0 ? "" : ",", config->upstreams[i].name);
+    return ERR_CONFIG;
+}
+
+/* Whose images the pattern means: as a request's path is read (clients.md R2, R5). */
+static enum err finish_pattern(const struct config *config, struct view text,
+                               struct pattern *pattern, struct buf *ret_problem)
+{
+    struct view rest = pattern->repository;
+    struct view first = view_cut(&rest, '/');
+    int index = config_find_upstream(config, first);
+
+    if (pattern->registry.length > 0) {
+        index = config_find_upstream(config, pattern->registry);
+        if (index < 0)
+            return no_such_upstream(config, text, pattern->registry, ret_problem);
+    } else if (index >= 0 && rest.length == 0) {
+        return problem_value(ret_problem, text,
+                             "is the name of an upstream; write %s/* for all of its images",
+                             config->upstreams[index].name);
+    } else if (index >= 0) {
+        pattern->repository = rest;
+    }
+    pattern->upstream = &config->upstreams[index >= 0 ? (size_t)index : config->default_index];
+    return OK;
+}
+
+static enum err finish_pins(struct config *config, struct buf *ret_problem)
+{
+    struct view rest = view_of(config->pin);
+    enum err err = OK;
+
+    free(config->pins);
+    config->pins = check_calloc(CONFIG_PATTERNS_MAX, sizeof(*config->pins));
+    config->pin_count = 0;
+    while (err == OK && rest.length > 0) {
+        CHECK(config->pin_count < CONFIG_PATTERNS_MAX);
+        struct view text = view_cut(&rest, ' ');
+        struct pattern *pattern = &config->pins[config->pin_count++];
+        err = pattern_parse(text, pattern, ret_problem);
+        if (err == OK)
+            err = finish_pattern(config, text, pattern, ret_problem);
+    }
+    return err == OK ? OK : problem_within(ret_problem, "pin: ");
+}
+
 /* ---- the cache ---- */
 
 /* Whether we may make files in it; 0 or errno. */
@@ -359,6 +414,8 @@ enum err config_finish(struct config *config, struct buf *ret_problem)
         err = use_docker_config(config, ret_problem);
     if (err == OK)
         err = finish_default(config, ret_problem);
+    if (err == OK)
+        err = finish_pins(config, ret_problem);
     if (err == OK) {
         choose_cache(config);
         err = finish_budget(config, ret_problem);

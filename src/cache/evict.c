@@ -43,6 +43,7 @@ struct victim {
 struct victims {
     struct victim *list; /* owned */
     size_t count, capacity;
+    struct pins *pins; /* borrowed; what is no victim */
 };
 
 enum err evict_reserve(struct store *store, uint64_t size, uint64_t bytes)
@@ -81,6 +82,9 @@ static bool collect(void *argument, const struct digest *digest, const struct bl
 {
     struct victims *victims = argument;
 
+    if (pins_keep(victims->pins, digest,
+                  record->complete ? record->size : extents_total(&record->present)))
+        return true;
     if (victims->count == victims->capacity) {
         victims->capacity = victims->capacity == 0 ? 1024 : 2 * victims->capacity;
         victims->list = check_realloc(victims->list, victims->capacity * sizeof(*victims->list));
@@ -138,10 +142,11 @@ static void on_work(struct disk_job *job)
 {
     struct evictor *evictor = container_of(job, struct evictor, job);
     struct store *store = evictor->store;
-    struct victims victims = {0};
+    struct victims victims = {.pins = &evictor->pins};
     uint64_t removed = 0, bytes = 0;
 
     index_flush_wait(store->index); /* touches that are on their way count */
+    pins_compute(&evictor->pins, store);
     index_each_blob(store->index, collect, &victims);
     if (victims.count > 0)
         qsort(victims.list, victims.count, sizeof(*victims.list), by_last_use);
@@ -156,6 +161,7 @@ static void on_work(struct disk_job *job)
         bytes += size;
     }
     free(victims.list);
+    pins_end(&evictor->pins, store, store->used + store->reserved > goal);
     store->pressed = UINT64_MAX;
     evictor->removed = removed;
     if (removed == 0)

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "cache/index_env.h"
+#include "cache/index_read.h"
 
 enum {
     KEY_MAX = 1 + DIGEST_BYTES_MAX,
@@ -213,43 +214,14 @@ bool index_get_holding(struct index *index, const char *upstream, const char *re
     return get(index, INDEX_HOLDINGS, &key, decode_holding, ret_record);
 }
 
-static bool digest_of_key(const MDB_val *key, struct digest *ret_digest)
+MDB_txn *index_read_begin(struct index *index)
 {
-    const unsigned char *bytes = key->mv_data;
-    struct digest digest = {0};
-
-    if (key->mv_size < 1 || bytes[0] > DIGEST_SHA512)
-        return false;
-    digest.algorithm = (enum digest_algorithm)bytes[0];
-    if (key->mv_size != 1 + digest_length(&digest))
-        return false;
-    memcpy(digest.bytes, bytes + 1, digest_length(&digest));
-    *ret_digest = digest;
-    return true;
+    return begin_read(index);
 }
 
-void index_each_blob(struct index *index,
-                     bool (*visit)(void *argument, const struct digest *digest,
-                                   const struct blob_record *record),
-                     void *argument)
+MDB_dbi index_read_table(const struct index *index, enum index_table table)
 {
-    MDB_txn *txn = begin_read(index);
-    MDB_cursor *cursor;
-    MDB_val key, value;
-    bool more = true;
-
-    CHECK(mdb_cursor_open(txn, index->lmdb.tables[INDEX_BLOBS], &cursor) == 0);
-    while (more && mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
-        struct digest digest;
-        struct blob_record record;
-        if (!digest_of_key(&key, &digest) ||
-            !blob_record_decode((struct view){value.mv_data, value.mv_size}, &record))
-            continue;
-        more = visit(argument, &digest, &record);
-        blob_record_release(&record);
-    }
-    mdb_cursor_close(cursor);
-    mdb_txn_reset(txn);
+    return index->lmdb.tables[table];
 }
 
 /* ---- the writer ---- */
@@ -475,8 +447,12 @@ void index_put_tag(struct index *index, const char *upstream, const char *reposi
                    const char *tag, const struct tag_record *record)
 {
     struct write *write = write_new(PUT, INDEX_TAGS, name_key(upstream, repository, tag));
+    struct tag_record named = *record;
 
-    tag_record_encode(record, &write->value);
+    CHECK(view_copy(view_of(upstream), named.upstream, sizeof(named.upstream)) &&
+          view_copy(view_of(repository), named.repository, sizeof(named.repository)) &&
+          view_copy(view_of(tag), named.tag, sizeof(named.tag)));
+    tag_record_encode(&named, &write->value);
     queue(index, write);
 }
 
@@ -490,11 +466,16 @@ void index_put_holding(struct index *index, const char *repository, const struct
                        const struct holding_record *record)
 {
     const char *const upstreams[] = {record->upstream, ""};
+    struct holding_record named = *record;
 
-    for (size_t i = 0; i < 2; i++) {
+    named.repository[0] = '\0';
+    named.digest = *digest;
+    if (record->is_manifest)
+        CHECK(view_copy(view_of(repository), named.repository, sizeof(named.repository)));
+    for (size_t i = 0; i < 2; i++, named.repository[0] = '\0') {
         struct write *write =
             write_new(PUT, INDEX_HOLDINGS, holding_key(upstreams[i], repository, digest));
-        holding_record_encode(record, &write->value);
+        holding_record_encode(&named, &write->value);
         queue(index, write);
     }
 }

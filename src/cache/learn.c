@@ -20,20 +20,6 @@ struct learning {
     void *owner;
 };
 
-static enum err read_manifest(int fd, uint64_t size, uint64_t max, struct manifest *ret_manifest)
-{
-    struct buf bytes = {0};
-
-    if (size > max)
-        return ERR_UPSTREAM_TOO_LARGE;
-    buf_reserve(&bytes, size);
-    enum err err = disk_read(fd, bytes.data, size, 0);
-    if (err == OK)
-        manifest_parse((struct view){bytes.data, size}, ret_manifest);
-    buf_release(&bytes);
-    return err;
-}
-
 static void on_work(struct disk_job *job)
 {
     struct learning *learning = container_of(job, struct learning, job);
@@ -41,8 +27,7 @@ static void on_work(struct disk_job *job)
     struct blob_view view = blob_look(learning->blob, 0, NULL);
     struct manifest manifest = {0};
 
-    learning->learned.err =
-        read_manifest(view.fd, view.size, learning->store->config->max_manifest, &manifest);
+    learning->learned.err = store_read_manifest(learning->store, view.fd, view.size, &manifest);
     if (learning->learned.err != OK)
         return;
     (void)view_copy(view_of(manifest.media_type), learning->learned.media_type,
@@ -150,7 +135,7 @@ static bool is_whole(struct store *store, int fd, uint64_t size, int depth)
 {
     struct manifest manifest = {0};
 
-    if (read_manifest(fd, size, store->config->max_manifest, &manifest) != OK)
+    if (store_read_manifest(store, fd, size, &manifest) != OK)
         return false;
     bool index = manifest.kind == MANIFEST_INDEX, whole = !index || manifest.count == 0;
     for (size_t i = 0; i < manifest.count && whole != index; i++) {

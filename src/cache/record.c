@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { RECORD_VERSION = 1, BLOB_RECORD_VERSION = 2, EXTENTS_MAX = 1 << 22 };
+enum { RECORD_VERSION = 2, BLOB_RECORD_VERSION = 2, EXTENTS_MAX = 1 << 22 };
 
 /* ---- writing: whole numbers as LEB128, texts and lists with their length before them ---- */
 
@@ -22,6 +22,12 @@ static void put_text(struct buf *out, const char *text)
 {
     put_number(out, strlen(text));
     buf_append_text(out, text);
+}
+
+static void put_digest(struct buf *out, const struct digest *digest)
+{
+    put_number(out, digest->algorithm);
+    buf_append(out, digest->bytes, digest_length(digest));
 }
 
 /* Each range as its distance from the one before it and its length: a few bytes a range. */
@@ -52,12 +58,14 @@ void blob_record_encode(const struct blob_record *record, struct buf *out)
 void tag_record_encode(const struct tag_record *record, struct buf *out)
 {
     put_number(out, RECORD_VERSION);
-    put_number(out, record->digest.algorithm);
-    buf_append(out, record->digest.bytes, digest_length(&record->digest));
+    put_digest(out, &record->digest);
     put_number(out, record->size);
     put_text(out, record->media_type);
     put_number(out, (uint64_t)record->checked);
     put_number(out, (uint64_t)record->confirmed);
+    put_text(out, record->upstream);
+    put_text(out, record->repository);
+    put_text(out, record->tag);
 }
 
 void holding_record_encode(const struct holding_record *record, struct buf *out)
@@ -67,6 +75,10 @@ void holding_record_encode(const struct holding_record *record, struct buf *out)
     put_number(out, record->is_manifest);
     put_number(out, record->learned);
     put_text(out, record->upstream);
+    if (record->is_manifest)
+        put_text(out, record->repository);
+    if (record->is_manifest && record->repository[0] != '\0')
+        put_digest(out, &record->digest);
 }
 
 /* ---- reading: a cursor that remembers that something was wrong ---- */
@@ -124,6 +136,18 @@ static void get_text(struct cursor *cursor, char *into, size_t size)
     get_bytes(cursor, into, length);
     into[length] = '\0';
     cursor->bad |= !cursor->bad && strlen(into) != length;
+}
+
+static void get_digest(struct cursor *cursor, struct digest *digest)
+{
+    uint64_t algorithm = get_number(cursor);
+
+    if (cursor->bad || algorithm > DIGEST_SHA512) {
+        cursor->bad = true;
+        return;
+    }
+    digest->algorithm = (enum digest_algorithm)algorithm;
+    get_bytes(cursor, digest->bytes, digest_length(digest));
 }
 
 static void get_extents(struct cursor *cursor, struct extents *set, uint64_t size)
@@ -188,16 +212,15 @@ bool tag_record_decode(struct view bytes, struct tag_record *ret_record)
 {
     struct cursor cursor = begin(bytes, RECORD_VERSION);
     struct tag_record record = {0};
-    uint64_t algorithm = get_number(&cursor);
 
-    if (cursor.bad || algorithm > DIGEST_SHA512)
-        return false;
-    record.digest.algorithm = (enum digest_algorithm)algorithm;
-    get_bytes(&cursor, record.digest.bytes, digest_length(&record.digest));
+    get_digest(&cursor, &record.digest);
     record.size = get_number(&cursor);
     get_text(&cursor, record.media_type, sizeof(record.media_type));
     record.checked = (int64_t)get_number(&cursor);
     record.confirmed = (int64_t)get_number(&cursor);
+    get_text(&cursor, record.upstream, sizeof(record.upstream));
+    get_text(&cursor, record.repository, sizeof(record.repository));
+    get_text(&cursor, record.tag, sizeof(record.tag));
     if (!is_done(&cursor))
         return false;
     *ret_record = record;
@@ -213,6 +236,10 @@ bool holding_record_decode(struct view bytes, struct holding_record *ret_record)
     record.is_manifest = get_bool(&cursor);
     record.learned = get_bool(&cursor);
     get_text(&cursor, record.upstream, sizeof(record.upstream));
+    if (record.is_manifest)
+        get_text(&cursor, record.repository, sizeof(record.repository));
+    if (record.repository[0] != '\0')
+        get_digest(&cursor, &record.digest);
     if (!is_done(&cursor))
         return false;
     *ret_record = record;

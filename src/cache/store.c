@@ -251,6 +251,21 @@ enum err store_open(struct store *store, const struct config *config, struct buf
     return OK;
 }
 
+enum err store_read_manifest(const struct store *store, int fd, uint64_t size,
+                             struct manifest *ret_manifest)
+{
+    struct buf bytes = {0};
+
+    if (size > store->config->max_manifest)
+        return ERR_UPSTREAM_TOO_LARGE;
+    buf_reserve(&bytes, size);
+    enum err err = disk_read(fd, bytes.data, size, 0);
+    if (err == OK)
+        manifest_parse((struct view){bytes.data, size}, ret_manifest);
+    buf_release(&bytes);
+    return err;
+}
+
 void store_close(struct store *store)
 {
     blobs_release(&store->blobs);

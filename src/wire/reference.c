@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/grammar.h"
 #include "wire/http.h"
 
 enum {
@@ -22,73 +23,6 @@ struct names {
     const struct view *first; /* borrowed from path; `count` of them */
     size_t count;
 };
-
-static bool is_lower_or_digit(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
-static bool is_letter_or_digit(char c)
-{
-    return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z');
-}
-
-/* The length of a separator of the repository grammar at the front: '.', '_', "__", or dashes. */
-static size_t separator_length(struct view rest)
-{
-    size_t length = 0;
-
-    if (rest.length > 0 && rest.data[0] == '.')
-        return 1;
-    if (rest.length > 0 && rest.data[0] == '_')
-        return rest.length > 1 && rest.data[1] == '_' ? 2 : 1;
-    while (length < rest.length && rest.data[length] == '-')
-        length++;
-    return length;
-}
-
-/* distribution-spec, "Pulling manifests": [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)* */
-static bool is_repository_component(struct view rest)
-{
-    for (;;) {
-        size_t length = 0;
-        while (length < rest.length && is_lower_or_digit(rest.data[length]))
-            length++;
-        if (length == 0)
-            return false;
-        rest = (struct view){rest.data + length, rest.length - length};
-        if (rest.length == 0)
-            return true;
-        length = separator_length(rest);
-        if (length == 0)
-            return false;
-        rest = (struct view){rest.data + length, rest.length - length};
-    }
-}
-
-bool reference_is_repository(struct view text)
-{
-    if (text.length == 0 || text.length >= REFERENCE_REPOSITORY_SIZE ||
-        text.data[text.length - 1] == '/')
-        return false;
-    while (text.length > 0)
-        if (!is_repository_component(view_cut(&text, '/')))
-            return false;
-    return true;
-}
-
-bool reference_is_tag(struct view text)
-{
-    if (text.length == 0 || text.length >= REFERENCE_TAG_SIZE)
-        return false;
-    for (size_t i = 0; i < text.length; i++) {
-        char c = text.data[i];
-        bool is_word = is_letter_or_digit(c) || c == '_';
-        if (!is_word && (i == 0 || (c != '.' && c != '-')))
-            return false;
-    }
-    return true;
-}
 
 /* ---- the path ---- */
 
@@ -172,15 +106,6 @@ static bool read_ns(struct view query, struct view ns_field, char *out, size_t o
     return view_copy(ns_field, out, out_size);
 }
 
-/* What distribution's reference grammar takes for a host and not for the start of a repository. */
-static bool looks_like_host(struct view text)
-{
-    if (text.length == 0 || !is_letter_or_digit(text.data[0]))
-        return false;
-    return view_equal(text, VIEW("localhost")) || memchr(text.data, '.', text.length) != NULL ||
-           memchr(text.data, ':', text.length) != NULL;
-}
-
 /* Settles who is asked, and takes the upstream's name off the front of the repository. */
 static enum err find_upstream(const struct config *config, const char *ns, struct names *names,
                               struct route *route)
@@ -204,7 +129,7 @@ static enum err find_upstream(const struct config *config, const char *ns, struc
         int by_path = config_find_upstream(config, names->first[0]); /* R2 */
         if (by_path >= 0 && named >= 0 && named != by_path)          /* R4 */
             return ERR_NAMESPACE_CONFLICT;
-        if (by_path < 0 && named < 0 && looks_like_host(names->first[0]))
+        if (by_path < 0 && named < 0 && grammar_is_host(names->first[0]))
             return ERR_NAMESPACE_UNKNOWN;
         if (by_path >= 0) {
             named = by_path;
@@ -248,7 +173,7 @@ static enum err join_repository(const struct config *config, const struct names 
             return ERR_NAME_INVALID;
         used += names->first[i].length;
     }
-    return reference_is_repository(view_of(route->repository)) ? OK : ERR_NAME_INVALID;
+    return grammar_is_repository(view_of(route->repository)) ? OK : ERR_NAME_INVALID;
 }
 
 /* Decodes and encodes again, so that nothing but what was meant goes upstream. */
@@ -286,7 +211,7 @@ static enum err parse_tail(struct view last, struct view query, struct route *ro
     if (route->kind == ROUTE_TAGS)
         return copy_query(query, route);
     if (route->kind == ROUTE_MANIFEST && memchr(last.data, ':', last.length) == NULL) {
-        if (!reference_is_tag(last))
+        if (!grammar_is_tag(last))
             return ERR_TAG_INVALID;
         (void)view_copy(last, route->tag, sizeof(route->tag));
         return OK;

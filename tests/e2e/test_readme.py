@@ -230,7 +230,7 @@ def test_the_configuration_is_valid(tmp_path):
     done = run_command("check", "--config", tmp_path / "etc/entrepot.yaml")
     assert (done.returncode, done.stderr) == (0, "")
     assert "a token" not in done.stdout
-    lines = ('listen: "0.0.0.0:5000"', "cache_size: 200GiB", "tag_ttl: 5m", "  docker.io:", "  registry.example.com:")
+    lines = ('listen: "0.0.0.0:5000"', "cache_size: 200GiB", "tag_ttl: 5m", '- "debian:12"', "  registry.example.com:")
     assert set(lines) <= set(done.stdout.splitlines())
 
 

@@ -27,10 +27,10 @@ static void check_route(const struct route *route)
         return;
     }
     CHECK(route->upstream >= 0 && (size_t)route->upstream < config.upstream_count);
-    CHECK(reference_is_repository(view_of(route->repository)));
+    CHECK(grammar_is_repository(view_of(route->repository)));
     CHECK(route->upstream != 0 || strchr(route->repository, '/') != NULL);
     if (route->kind == ROUTE_MANIFEST && !route->by_digest)
-        CHECK(reference_is_tag(view_of(route->tag)));
+        CHECK(grammar_is_tag(view_of(route->tag)));
     else
         CHECK(route->by_digest == (route->kind != ROUTE_TAGS));
 }

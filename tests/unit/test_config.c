@@ -118,6 +118,30 @@ static void config_set__keeps_addresses_in_numbers(void **state)
         assert_problem_has(set("listen", bad[i]), "is not an address; write an IP address");
 }
 
+static void config_set__takes_a_list_with_spaces_or_commas(void **state)
+{
+    (void)state;
+    assert_ok(set("pin", "  alpine:3.20, ghcr.io/acme/* ,,quay.io/a/b  "));
+    assert_value("pin", "alpine:3.20 ghcr.io/acme/* quay.io/a/b");
+    assert_ok(set("pin", "a,b")); /* the former list goes */
+    assert_value("pin", "a b");
+    assert_ok(set("pin", " "));
+    assert_value("pin", "");
+    assert_problem_has(set("pin", "a B"), "pin: \"B\" is not a pattern of images; write registry/");
+}
+
+static void config_add__adds_to_a_list_up_to_its_end(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CONFIG_PATTERNS_MAX; i++)
+        assert_ok(config_add(&config, "pin", "a/*", &problem));
+    assert_problem(config_add(&config, "pin", "a", &problem),
+                   "pin: there are more than 1000 patterns");
+    assert_ok(set("pin", "a"));
+    assert_problem_has(config_add(&config, "pin", "a b", &problem), "\"a b\" is not a pattern");
+    assert_value("pin", "a");
+}
+
 /* ---- upstreams by flag ---------------------------------------------------------------------- */
 
 static void config_add_upstream__replaces_the_list_by_the_first(void **state)
@@ -246,6 +270,7 @@ static void config_help__and_reference_have_every_setting(void **state)
 #include "base/settings.def"
 #undef SETTING
     assert_non_null(strstr(help.data, "  --cache-size SIZE|PERCENT\n        How much disk"));
+    assert_non_null(strstr(help.data, "  --pin PATTERNS\n"));
     assert_non_null(strstr(help.data, "  --log-level error|warn|info|debug\n"));
     assert_non_null(strstr(help.data, "  --upstream NAME[=URL]\n"));
     assert_non_null(strstr(reference.data, "| `password_file` | "));
@@ -268,6 +293,8 @@ int main(void)
         TEST(config_set__suggests_the_nearest_setting),
         TEST(config_set__takes_a_budget_in_bytes_or_percent),
         TEST(config_set__keeps_addresses_in_numbers),
+        TEST(config_set__takes_a_list_with_spaces_or_commas),
+        TEST(config_add__adds_to_a_list_up_to_its_end),
         TEST(config_add_upstream__replaces_the_list_by_the_first),
         TEST(config_add_upstream__takes_a_url_with_port_and_prefix),
         TEST(config_add_upstream__moves_credentials_out_of_the_url),

@@ -149,6 +149,41 @@ static void config_read_text__refuses_values_of_another_shape(void **state)
                "e.yaml:3: upstreams: a.test: username: is empty; leave it out instead");
 }
 
+static void config_read_text__takes_a_list(void **state)
+{
+    (void)state;
+    assert_ok(read_text("pin: [docker.io/library/alpine:3.20, \"ghcr.io/acme/*\"]\n"));
+    assert_value("pin", "docker.io/library/alpine:3.20 ghcr.io/acme/*");
+    assert_ok(read_text("pin:\n  - 'a'\n  - b/c\n# and\n  - d:1\ntag_ttl: 5m\n"));
+    assert_value("pin", "a b/c d:1");
+    assert_value("tag_ttl", "5m");
+    assert_ok(read_text("pin:\n- a\n"));
+    assert_value("pin", "a");
+    assert_ok(read_text("pin: []\n"));
+    assert_value("pin", "");
+    assert_ok(read_text("pin: [a]\n"));
+    assert_ok(config_read_text(&config, VIEW("pin: [b]\n"), "e.yaml", &problem));
+    assert_value("pin", "b"); /* the former list goes */
+}
+
+static void config_read_text__names_the_line_of_a_bad_item(void **state)
+{
+    (void)state;
+    assert_bad_has("pin:\n  - a\n  - B\n",
+                   "e.yaml:3: pin: \"B\" is not a pattern of images; write registry/repository");
+    assert_bad_has("pin: [a,\n  'b c']\n", "e.yaml:2: pin: \"b c\" is not a pattern of images");
+    assert_bad_has("pin: [a, '']\n", "e.yaml:1: pin: \"\" is not a pattern of images");
+    assert_bad_has("pin: [a@sha256:1]\n", "e.yaml:1: pin: \"a@sha256:1\" has no digest");
+    assert_bad("pin: a\n", "e.yaml:1: pin: expected a list, such as [a, b]");
+    assert_bad("pin:\n", "e.yaml:1: pin: expected a list, such as [a, b]");
+    assert_bad("pin: {a: b}\n", "e.yaml:1: pin: expected a list, such as [a, b]");
+    assert_bad("pin:\n  - [a]\n", "e.yaml:2: pin: expected a text in the list");
+    assert_bad("pin:\n  - a: b\n", "e.yaml:2: pin: expected a text in the list");
+    assert_bad("pin:\n  - a\n  -\n", "e.yaml:3: pin: expected a text in the list");
+    assert_bad("pin: [a, ~]\n", "e.yaml:1: pin: expected a text in the list");
+    assert_bad("pin: [a]\npin: [b]\n", "e.yaml:2: \"pin\" is given twice, first in line 1");
+}
+
 static void config_read_text__refuses_what_yaml_can_do_besides(void **state)
 {
     static const char frills[] = "anchors, aliases and tags are not supported";
@@ -156,6 +191,9 @@ static void config_read_text__refuses_what_yaml_can_do_besides(void **state)
     (void)state;
     assert_bad_has("stale: &a 1d\n", frills);
     assert_bad_has("stale: *a\n", frills);
+    assert_bad_has("pin: &a [a]\n", frills);
+    assert_bad_has("pin: !!seq [a]\n", frills);
+    assert_bad_has("pin: [&a a, *a]\n", frills);
     assert_bad_has("stale: !!str 1d\n", frills);
     assert_bad_has("&a stale: 1d\n", frills);
     assert_bad_has("upstreams: &a {}\n", frills);
@@ -194,6 +232,13 @@ static void config_read_text__bounds_what_a_file_can_cost(void **state)
     for (int i = 0; i <= CONFIG_UPSTREAMS_MAX; i++)
         buf_printf(&text, "  r%d.test: {url: 'http://r', ca_file: x}\n", i);
     assert_bad(text.data, "e.yaml:66: upstreams: there are more than 64");
+    buf_clear(&text);
+    buf_append_text(&text, "pin:\n");
+    for (int i = 0; i < CONFIG_PATTERNS_MAX; i++)
+        buf_append_text(&text, "- a\n");
+    assert_ok(read_text(text.data));
+    buf_append_text(&text, "- a\n");
+    assert_bad(text.data, "e.yaml:1002: pin: there are more than 1000");
     buf_clear(&text);
     for (int i = 0; i < (1 << 20) / 8; i++)
         buf_append_text(&text, "#234567\n");
@@ -251,6 +296,7 @@ static void config_print__gives_yaml_that_reads_back(void **state)
     assert_ok(set("cache_size", "2000001"));
     assert_ok(set("docker_config", "null"));
     assert_ok(set("listen", "[::1]:0"));
+    assert_ok(set("pin", "* null a/b:1 ghcr.io/acme/*"));
     assert_ok(add("docker.io"));
     assert_ok(add("a.test:5000=http://b.test/c"));
     config.upstreams[1].username = strdup("~");
@@ -261,6 +307,8 @@ static void config_print__gives_yaml_that_reads_back(void **state)
     assert_string_equal(first.data, second.data);
     assert_value("cache", "/tmp/a: #\"b\" 'c' \xc3\xa9 \xe2\x80\xa8 \xef\xbb\xbf {}");
     assert_value("docker_config", "null");
+    assert_value("pin", "* null a/b:1 ghcr.io/acme/*");
+    assert_non_null(strstr(first.data, "pin:\n- \"*\"\n- \"null\"\n- \"a/b:1\"\n"));
     assert_string_equal(config.upstreams[1].username, "~");
     buf_release(&first);
     buf_release(&second);
@@ -280,7 +328,7 @@ static void config_print__hides_passwords(void **state)
     buf_release(&out);
 }
 
-static void config_print__shows_an_empty_list_of_upstreams(void **state)
+static void config_print__shows_empty_lists(void **state)
 {
     struct buf out = {0};
 
@@ -288,6 +336,7 @@ static void config_print__shows_an_empty_list_of_upstreams(void **state)
     assert_ok(read_text("upstreams: {}\n"));
     assert_int_equal(config.upstream_count, 0);
     config_print(&config, &out);
+    assert_non_null(strstr(out.data, "\npin: []\n"));
     assert_ok(read_text(out.data));
     assert_int_equal(config.upstream_count, 0);
     buf_release(&out);
@@ -305,6 +354,8 @@ int main(void)
         TEST(config_read_text__suggests_the_nearest_key),
         TEST(config_read_text__refuses_what_is_given_twice),
         TEST(config_read_text__refuses_values_of_another_shape),
+        TEST(config_read_text__takes_a_list),
+        TEST(config_read_text__names_the_line_of_a_bad_item),
         TEST(config_read_text__refuses_what_yaml_can_do_besides),
         TEST(config_read_text__names_the_line_of_bad_yaml),
         TEST(config_read_text__bounds_what_a_file_can_cost),
@@ -313,7 +364,7 @@ int main(void)
         TEST(config_read_file__loads_the_example),
         TEST(config_print__gives_yaml_that_reads_back),
         TEST(config_print__hides_passwords),
-        TEST(config_print__shows_an_empty_list_of_upstreams),
+        TEST(config_print__shows_empty_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -216,6 +216,58 @@ static void config_finish__says_what_is_wrong_with_a_docker_config(void **state)
                    "docker_config: /nonexistent.json: cannot be read: No such file or directory");
 }
 
+/* ---- what is pinned ------------------------------------------------------------------------- */
+
+static void assert_pin(size_t index, const char *upstream, const char *repository)
+{
+    assert_true(index < config.pin_count);
+    assert_string_equal(config.pins[index].upstream->name, upstream);
+    assert_true(view_equal(config.pins[index].repository, view_of(repository)));
+}
+
+static void config_finish__finds_whose_images_are_pinned(void **state)
+{
+    (void)state;
+    assert_ok(add("ghcr.io"));
+    assert_ok(add("docker.io"));
+    assert_ok(add("local=http://127.0.0.1:5000"));
+    assert_ok(set("pin", "alpine:3 index.docker.io/alpine GHCR.io/acme/* local/x/y library/z "
+                         "locally/x */local"));
+    assert_ok(finish());
+    assert_int_equal(config.pin_count, 7);
+    assert_pin(0, "docker.io", "alpine");
+    assert_pin(1, "docker.io", "alpine");
+    assert_pin(2, "ghcr.io", "acme/*");
+    assert_pin(3, "local", "x/y");
+    assert_pin(4, "docker.io", "library/z");
+    assert_pin(5, "docker.io", "locally/x");
+    assert_pin(6, "docker.io", "*/local");
+    assert_ok(set("default_upstream", "local"));
+    assert_ok(set("pin", "alpine ghcr.io/alpine"));
+    assert_ok(finish());
+    assert_int_equal(config.pin_count, 2);
+    assert_pin(0, "local", "alpine");
+    assert_pin(1, "ghcr.io", "alpine");
+}
+
+static void config_finish__refuses_pins_of_other_registries(void **state)
+{
+    (void)state;
+    assert_ok(add("ghcr.io"));
+    assert_ok(add("local=http://127.0.0.1:5000"));
+    assert_ok(set("pin", "ghcr.io/a quay.io/acme/x:1"));
+    assert_problem(finish(), "pin: \"quay.io/acme/x:1\" is of the registry \"quay.io\", which is "
+                             "not one of the upstreams: ghcr.io, local");
+    assert_ok(set("pin", "local:5000/x"));
+    assert_problem_has(finish(), "pin: \"local:5000/x\" is of the registry \"local:5000\"");
+    assert_ok(set("pin", "local"));
+    assert_problem(finish(), "pin: \"local\" is the name of an upstream; write local/* for all of "
+                             "its images");
+    assert_ok(set("pin", ""));
+    assert_ok(finish());
+    assert_int_equal(config.pin_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +279,8 @@ int main(void)
         TEST(config_finish__refuses_credentials_that_are_not_whole),
         TEST(config_finish__uses_a_docker_config),
         TEST(config_finish__says_what_is_wrong_with_a_docker_config),
+        TEST(config_finish__finds_whose_images_are_pinned),
+        TEST(config_finish__refuses_pins_of_other_registries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

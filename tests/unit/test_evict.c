@@ -448,6 +448,55 @@ static void evictor_stop__lets_no_pass_begin(void **state)
     assert_left(0, FULL);
 }
 
+/* ---- what is pinned ---- */
+
+/* Pins the blobs from `first` on by their digests; 0 of them: none. */
+static void pin(int first, size_t count)
+{
+    static struct pattern patterns[FULL];
+
+    for (size_t i = 0; i < count; i++)
+        patterns[i] =
+            (struct pattern){.by_digest = true, .digest = digest_of_number(first + (int)i)};
+    config.pins = count > 0 ? patterns : NULL;
+    config.pin_count = count;
+}
+
+static void assert_pinned_left(int first, int end)
+{
+    for (int i = first; i < end; i++)
+        assert_true(is_on_disk(i) && is_recorded(i));
+}
+
+static void evict_run__takes_others_for_what_is_pinned(void **state)
+{
+    (void)state;
+    put_blobs();
+    pin(FULL - 2, 2); /* those used least recently */
+    evict();
+    assert_pinned_left(FULL - 2, FULL);
+    assert_false(is_on_disk(FULL - 3) || is_on_disk(FULL - 4) || is_on_disk(FULL - 5));
+    pin(0, 0);
+    assert_int_equal(room_for(400000), OK); /* they are what goes first again */
+    assert_false(is_on_disk(FULL - 1) || is_on_disk(FULL - 2));
+}
+
+static void evict_wait__says_so_when_all_is_pinned(void **state)
+{
+    (void)state;
+    put_blobs();
+    pin(0, FULL);
+    assert_int_equal(room_for(1), ERR_NO_ROOM);
+    assert_pinned_left(0, FULL);
+    assert_true(evictor.pins.said_us > 0);
+    pin(FULL - 5, 5);
+    assert_int_equal(room_for(200000), OK);
+    assert_int_equal(room_for(BUDGET - 5 * SIZE + 1), ERR_NO_ROOM);
+    assert_pinned_left(FULL - 5, FULL);
+    assert_false(is_on_disk(0));
+    pin(0, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -471,6 +520,8 @@ int main(void)
         TEST(evict_run__leaves_a_blob_that_can_be_fetched_again),
         TEST(evict_press__goes_below_what_is_used),
         TEST(evictor_stop__lets_no_pass_begin),
+        TEST(evict_run__takes_others_for_what_is_pinned),
+        TEST(evict_wait__says_so_when_all_is_pinned),
     };
 
     alarm(30);

@@ -130,26 +130,29 @@ static void index_put_blob__keeps_all_of_it(void **state)
 static void index_put_tag__is_found_under_its_names_only(void **state)
 {
     struct tag_record record = {.digest = digest_of_number(1), .size = 7, .checked = 3}, found;
-    char long_name[256] = "";
+    char long_name[256] = "", long_tag[129] = "";
 
     (void)state;
     memset(long_name, 'r', sizeof(long_name) - 1);
+    memset(long_tag, 't', sizeof(long_tag) - 1);
     index_put_tag(catalog, "docker.io", "library/nginx", "latest", &record);
     record.checked = 4;
-    index_put_tag(catalog, long_name, long_name, long_name, &record);
+    index_put_tag(catalog, long_name, long_name, long_tag, &record);
     index_flush_wait(catalog);
     assert_true(index_get_tag(catalog, "docker.io", "library/nginx", "latest", &found));
     assert_true(digest_equal(&found.digest, &record.digest) && found.size == 7);
     assert_int_equal(found.checked, 3);
-    assert_true(index_get_tag(catalog, long_name, long_name, long_name, &found));
+    assert_string_equal(found.repository, "library/nginx");
+    assert_true(index_get_tag(catalog, long_name, long_name, long_tag, &found));
     assert_int_equal(found.checked, 4);
+    assert_string_equal(found.tag, long_tag);
     assert_false(index_get_tag(catalog, "docker.io", "library/nginx", "late", &found));
     assert_false(index_get_tag(catalog, "docker.io", "library", "nginx/latest", &found));
     assert_false(index_get_tag(catalog, "", "library/nginx", "latest", &found));
     index_delete_tag(catalog, "docker.io", "library/nginx", "latest");
     index_flush_wait(catalog);
     assert_false(index_get_tag(catalog, "docker.io", "library/nginx", "latest", &found));
-    assert_true(index_get_tag(catalog, long_name, long_name, long_name, &found));
+    assert_true(index_get_tag(catalog, long_name, long_name, long_tag, &found));
 }
 
 static void index_put_holding__is_found_without_an_upstream_too(void **state)

@@ -77,17 +77,27 @@ static void assert_same_blob(const struct blob_record *a, const struct blob_reco
     assert_same_extents(&a->durable, &b->durable);
 }
 
+static struct digest random_digest(uint64_t *random)
+{
+    struct digest digest = {.algorithm =
+                                next_random(random) % 2 == 0 ? DIGEST_SHA256 : DIGEST_SHA512};
+
+    for (size_t i = 0; i < digest_length(&digest); i++)
+        digest.bytes[i] = (uint8_t)next_random(random);
+    return digest;
+}
+
 static struct tag_record random_tag(uint64_t *random)
 {
-    struct tag_record record = {.digest.algorithm =
-                                    next_random(random) % 2 == 0 ? DIGEST_SHA256 : DIGEST_SHA512};
+    struct tag_record record = {.digest = random_digest(random)};
 
-    for (size_t i = 0; i < digest_length(&record.digest); i++)
-        record.digest.bytes[i] = (uint8_t)next_random(random);
     record.size = random_number(random);
     random_text(random, record.media_type, sizeof(record.media_type));
     record.checked = (int64_t)next_random(random); /* negative ones too */
     record.confirmed = (int64_t)random_number(random);
+    random_text(random, record.upstream, sizeof(record.upstream));
+    random_text(random, record.repository, sizeof(record.repository));
+    random_text(random, record.tag, sizeof(record.tag));
     return record;
 }
 
@@ -96,6 +106,9 @@ static void assert_same_tag(const struct tag_record *a, const struct tag_record 
     assert_true(digest_equal(&a->digest, &b->digest));
     assert_true(a->size == b->size && a->checked == b->checked && a->confirmed == b->confirmed);
     assert_string_equal(a->media_type, b->media_type);
+    assert_string_equal(a->upstream, b->upstream);
+    assert_string_equal(a->repository, b->repository);
+    assert_string_equal(a->tag, b->tag);
 }
 
 static struct holding_record random_holding(uint64_t *random)
@@ -105,6 +118,10 @@ static struct holding_record random_holding(uint64_t *random)
                                     .learned = next_random(random) % 2 == 0};
 
     random_text(random, record.upstream, sizeof(record.upstream));
+    if (record.is_manifest)
+        random_text(random, record.repository, sizeof(record.repository));
+    if (record.repository[0] != '\0')
+        record.digest = random_digest(random);
     return record;
 }
 
@@ -113,6 +130,8 @@ static void assert_same_holding(const struct holding_record *a, const struct hol
     assert_true(a->size == b->size && a->is_manifest == b->is_manifest);
     assert_true(a->learned == b->learned);
     assert_string_equal(a->upstream, b->upstream);
+    assert_string_equal(a->repository, b->repository);
+    assert_true(digest_equal(&a->digest, &b->digest));
 }
 
 /* Whether any decoder takes the bytes; if not, that it left its output alone. */
@@ -283,16 +302,27 @@ static void blob_record_decode__rejects_whole_ones_without_a_size(void **state)
     buf_release(&bytes);
 }
 
+#define HALF "0123456789abcdef" /* of a SHA-256 */
+
 static void holding_record_decode__rejects_what_cannot_be(void **state)
 {
     (void)state;
     struct buf bytes = {0};
 
-    assert_true(is_holding(VIEW("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00\x00")));
-    assert_false(is_holding(VIEW("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00")));
-    assert_false(is_holding(VIEW("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x80\x00\x00\x00")));
-    assert_false(is_holding(VIEW("\x01\x05\x00\x02\x00")));
-    buf_append(&bytes, "\x01\x05\x00\x00\x80\x02", 6); /* a text of 256 */
+    assert_true(is_holding(VIEW("\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x00\x00")));
+    assert_false(is_holding(VIEW("\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00")));
+    assert_false(is_holding(VIEW("\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x80\x00\x00\x00")));
+    assert_false(is_holding(VIEW("\x02\x05\x00\x02\x00")));
+    /* a manifest has a repository, which may be empty, and then a digest */
+    assert_true(is_holding(VIEW("\x02\x05\x01\x00\x00\x00")));
+    assert_false(is_holding(VIEW("\x02\x05\x01\x00\x00")));
+    assert_false(is_holding(VIEW("\x02\x05\x00\x00\x00\x00")));
+    assert_false(is_holding(VIEW("\x02\x05\x01\x00\x00\x01r")));
+    assert_false(is_holding(VIEW("\x02\x05\x01\x00\x00\x01r\x00" HALF)));
+    assert_true(is_holding(VIEW("\x02\x05\x01\x00\x00\x01r\x00" HALF HALF)));
+    assert_true(is_holding(VIEW("\x02\x05\x01\x00\x00\x01r\x01" HALF HALF HALF HALF)));
+    assert_false(is_holding(VIEW("\x02\x05\x01\x00\x00\x01r\x02" HALF HALF)));
+    buf_append(&bytes, "\x02\x05\x00\x00\x80\x02", 6); /* a text of 256 */
     for (int i = 0; i < RECORD_UPSTREAM_SIZE; i++)
         buf_append_text(&bytes, "x");
     assert_false(is_holding(view_of_buf(&bytes)));

@@ -352,39 +352,6 @@ static void reference_parse__limits_the_length(void **state)
     buf_release(&target);
 }
 
-static void reference_is_repository__follows_the_grammar(void **state)
-{
-    (void)state;
-    static const char *good[] = {"a",     "a/b/c", "a.b",   "a_b", "a__b",        "a-b",
-                                 "a---b", "0/1",   "a.b/c", "a1",  "a-b.c_d__e/f"};
-    static const char *bad[] = {"",     "/",   "a/",  "/a",  "a//b", "A",     "a..b", "a___b",
-                                "a._b", "-a",  "a-",  "a.",  "a_/b", "..",    ".",    "a/..",
-                                "a b",  "a:b", "a@b", "a%b", "a/-b", "a\x80", "a-_b", "a_-b"};
-
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-        assert_true(reference_is_repository(view_of(good[i])));
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_false(reference_is_repository(view_of(bad[i])));
-    assert_false(reference_is_repository(VIEW("a\0b")));
-}
-
-static void reference_is_tag__follows_the_grammar(void **state)
-{
-    (void)state;
-    char text[130];
-
-    assert_true(reference_is_tag(VIEW("latest")));
-    assert_true(reference_is_tag(VIEW("_1.2-RC")));
-    assert_false(reference_is_tag(VIEW("")));
-    assert_false(reference_is_tag(VIEW(".a")));
-    assert_false(reference_is_tag(VIEW("-a")));
-    assert_false(reference_is_tag(VIEW("a/b")));
-    assert_false(reference_is_tag(VIEW("a+b")));
-    memset(text, 'a', sizeof(text));
-    assert_true(reference_is_tag((struct view){text, 128}));
-    assert_false(reference_is_tag((struct view){text, 129}));
-}
-
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -407,8 +374,6 @@ int main(void)
         TEST(reference_parse__refuses_paths_that_escape),
         TEST(reference_parse__refuses_other_paths),
         TEST(reference_parse__limits_the_length),
-        TEST(reference_is_repository__follows_the_grammar),
-        TEST(reference_is_tag__follows_the_grammar),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
