@@ -2,7 +2,7 @@
 #define CACHE_FILL_LINE_H
 
 /*
- * The line in the log that tells how a fill ended, and the counters beside it. Thread: any.
+ * The lines in the log that tell how a fill ended, and the counters beside them. Thread: any.
  */
 
 #include <stdint.h>
@@ -23,5 +23,9 @@ struct fill_line {
 
 /* Counts the fill among those that have ended, and logs it. */
 void fill_line_end(const struct fill_line *fill);
+
+/* Counts, and logs, that `source` sent bytes whose digest is `found` for `expected`. */
+void fill_line_mismatch(const struct source *source, const struct digest *expected,
+                        const struct digest *found);
 
 #endif

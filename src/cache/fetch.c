@@ -209,16 +209,10 @@ static const struct source *holder_of(const struct fetch *fetch)
 static void verify(struct fetch *fetch)
 {
     struct digest digest;
-    char expected[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
 
     hashing_finish(&fetch->hashing, &digest);
     if (!digest_equal(&digest, &fetch->blob->digest)) {
-        const struct source *source = holder_of(fetch);
-        stats_add(STAT_DIGEST_MISMATCHES, AT_ALL, 1);
-        stats_add(STAT_UPSTREAM_ERRORS, AT(source->upstream->index, ERR_DIGEST_MISMATCH), 1);
-        log_message(CONFIG_LOG_ERROR, "mismatch", "%s of %s sent bytes with the digest %s for %s",
-                    source->repository, source->upstream->config->name,
-                    digest_print(&digest, found), digest_print(&fetch->blob->digest, expected));
+        fill_line_mismatch(holder_of(fetch), &fetch->blob->digest, &digest);
         fail(fetch, ERR_DIGEST_MISMATCH, 0);
         return;
     }

@@ -29,3 +29,15 @@ void fill_line_end(const struct fill_line *fill)
         log_text(&line, "message", view_of(err_sentence(fill->verdict)));
     log_end(&line);
 }
+
+void fill_line_mismatch(const struct source *source, const struct digest *expected,
+                        const struct digest *found)
+{
+    char expected_text[DIGEST_TEXT_SIZE], found_text[DIGEST_TEXT_SIZE];
+
+    stats_add(STAT_DIGEST_MISMATCHES, AT_ALL, 1);
+    stats_add(STAT_UPSTREAM_ERRORS, AT(source->upstream->index, ERR_DIGEST_MISMATCH), 1);
+    log_message(CONFIG_LOG_ERROR, "mismatch", "%s of %s sent bytes with the digest %s for %s",
+                source->repository, source->upstream->config->name, digest_print(found, found_text),
+                digest_print(expected, expected_text));
+}
