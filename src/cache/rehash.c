@@ -30,6 +30,8 @@ static void go_plain(struct rehash *rehash)
 
     rehash->direct = false;
     (void)fcntl(rehash->fd, F_SETFL, flags & ~O_DIRECT);
+    /* What was read ahead could not be told from what was there before. */
+    (void)posix_fadvise(rehash->fd, 0, 0, POSIX_FADV_RANDOM);
 }
 
 /* As pread() does; a second time when the disk cannot. */
@@ -72,6 +74,8 @@ enum rehash_result rehash_file(int fd, enum digest_algorithm algorithm,
     uint64_t at = 0;
 
     CHECK(piece != NULL);
+    if (!rehash.direct)
+        go_plain(&rehash);
     hasher_init(&hasher, algorithm);
     for (ssize_t got = 1; got > 0 && result == REHASH_DONE;) {
         got = read_aside(&rehash, piece, at);
