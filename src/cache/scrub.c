@@ -140,29 +140,27 @@ static bool is_as_it_was(struct scrub_check *check)
     return is_there && fstat(check->fd, &ours) == 0 && is_same_file(&ours, &now);
 }
 
-/* Takes the digest from those who read it, and cuts them short. What it gives it away with is the
- * caller's: a fresh blob, OPENING; NULL: not now. `*ret_other`: somebody is filling it. */
+/* Takes the digest from those who read it, and cuts them short. Returns the blob in its place,
+ * OPENING, which is the caller's; NULL: not now. `*ret_other`: nor later, somebody else is at it.
+ */
 static struct blob *seize(struct scrub_check *check, bool *ret_other)
 {
     struct blobs *table = &check->store->blobs;
     struct blob *old = blobs_find(table, &check->digest), *fresh = NULL;
-    struct stat ours, theirs;
 
     *ret_other = false;
-    if (old == NULL) /* or it is idle; NULL when it has been opened this moment */
+    if (old == NULL) /* NULL again when it has been opened this moment */
         return blobs_claim(table, &check->digest);
-    struct blob_view view = blob_look(old, 0, NULL);
-    if (view.state == BLOB_COMPLETE) {
+    enum blob_state state = blob_look(old, 0, NULL).state;
+    if (state == BLOB_COMPLETE) {
         /* While we refer to it nobody can put another file in its file's place. */
-        bool same = check->fd < 0 || (fstat(check->fd, &ours) == 0 &&
-                                      fstat(view.fd, &theirs) == 0 && is_same_file(&ours, &theirs));
-        *ret_other = !same || !is_as_it_was(check);
+        *ret_other = !is_as_it_was(check);
         if (!*ret_other)
             fresh = blobs_seize(table, old);
         if (fresh != NULL)
             blob_fail(old, ERR_DAMAGED, NULL, 0);
     } else {
-        *ret_other = view.state != BLOB_OPENING && view.state != BLOB_FAILED;
+        *ret_other = state != BLOB_OPENING && state != BLOB_FAILED;
     }
     blob_unref(old);
     return fresh;

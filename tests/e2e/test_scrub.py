@@ -9,7 +9,7 @@ import pytest
 from harness.entrepot import run_command
 from harness.http import Connection, fetch
 from harness.images import blob_image
-from harness.util import MiB, Threads, digest_of, noise, wait_until
+from harness.util import Gate, MiB, Threads, digest_of, noise, wait_until
 
 DATA = noise(12 * MiB)
 DIGEST = digest_of(DATA)
@@ -227,6 +227,20 @@ def test_readers_of_a_damaged_blob_are_cut_short(entrepot, upstream):
             reader.close()
 
 
+def test_a_request_that_waits_while_its_blob_is_taken_out_begins_again(entrepot, upstream, image):
+    """Found whole, then its repository has to be confirmed; when it is, the blob has gone. It gets the next one."""
+    mirror, gate = filled(entrepot, upstream, image).restart(), Gate()
+    upstream.add_blob("library/y", DATA)
+    upstream.on("GET", f"library/y/blobs/{DIGEST}", times=1, head_gate=gate)
+    clients = Threads(1, lambda _: mirror.get(f"/v2/library/y/blobs/{DIGEST}", keep=False))
+    gate.wait_reached()
+    flip(mirror.path_of(DIGEST))
+    assert scrub_by_post(mirror)["damaged"] == 1
+    gate.open()
+    (reply,) = clients.join()
+    assert (reply.status, reply.sha256) == (200, DIGEST)
+
+
 def test_a_file_that_ends_while_it_is_sent_is_taken_out(entrepot, upstream):
     """No scrub is asked for: the reader that stumbles over it is cut short, and has it looked into."""
     data = noise(48 * MiB, 7)
@@ -347,6 +361,9 @@ def test_damage_beside_readers_and_scrubs(entrepot, upstream):
             pass  # taken out this moment
         scrub_by_post(mirror)
     readers.join()
+    for digest in blobs:
+        mirror.get(f"/v2/library/x/blobs/{digest}", keep=False)
+    wait_until(lambda: mirror.metric("entrepot_cached_blobs") == len(blobs), "all of them are recorded", 60)
     wait_until(lambda: scrub_by_post(mirror)["damaged"] == 0, "all is sound in the end", 60)
     for digest in blobs:
         assert mirror.get(f"/v2/library/x/blobs/{digest}", keep=False).sha256 == digest
