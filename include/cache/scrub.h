@@ -47,6 +47,7 @@ struct scrub_check {
     bool gone;       /* no complete record, */
     const char *why; /* or static: what is wrong with it; NULL: nothing that is known */
     enum rehash_result result;
+    int number; /* errno, when it FAILED */
     struct digest found;
     uint64_t size;
 };

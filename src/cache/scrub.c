@@ -107,8 +107,7 @@ void scrub_hash(struct scrub_check *check, bool (*on_piece)(void *argument, uint
 {
     check->result = rehash_file(check->fd, check->digest.algorithm, on_piece, argument,
                                 &check->found, &check->size);
-    if (check->result == REHASH_FAILED)
-        log_message(CONFIG_LOG_ERROR, "scrub", "a blob cannot be read now: %s", strerror(errno));
+    check->number = errno;
 }
 
 /* ---- taking out ---- */
@@ -195,6 +194,8 @@ static enum scrub_verdict take_out(struct scrub_check *check)
 
 static enum scrub_verdict judge(struct scrub_check *check)
 {
+    char path[BLOB_PATH_SIZE];
+
     if (check->gone)
         return SCRUB_GONE;
     if (!check->over && check->result == REHASH_STOPPED)
@@ -208,8 +209,14 @@ static enum scrub_verdict judge(struct scrub_check *check)
         check->why = "its bytes do not match its digest";
     if (check->why != NULL)
         return take_out(check);
-    if (check->over || check->result == REHASH_FAILED)
+    if (check->over)
         return SCRUB_UNCHECKED;
+    if (check->result == REHASH_FAILED) {
+        blob_path_complete(&check->digest, path);
+        log_message(CONFIG_LOG_ERROR, "scrub", "%s cannot be read now: %s", path,
+                    strerror(check->number));
+        return SCRUB_UNCHECKED;
+    }
     index_verified(check->store->index, &check->digest, check->began_ms);
     return SCRUB_SOUND;
 }

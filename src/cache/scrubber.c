@@ -125,6 +125,7 @@ static void check_suspects(struct scrubber *scrubber)
     struct digest digest;
 
     while (!scrubber->halted && take_suspect(scrubber, &digest)) {
+        index_flush_wait(scrubber->store->index); /* it may have become whole only now */
         if (scrub_begin(&check, scrubber->store, &digest))
             scrub_hash(&check, on_suspect_piece, scrubber);
         (void)scrub_end(&check);

@@ -3,13 +3,15 @@
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
-from harness.entrepot import run_command
+import harness.entrepot
+from harness.entrepot import is_sanitized, run_command
 from harness.http import Connection, fetch
 from harness.images import blob_image
-from harness.util import Gate, MiB, Threads, digest_of, noise, wait_until
+from harness.util import Gate, MiB, ROOT, Threads, digest_of, noise, wait_until
 
 DATA = noise(12 * MiB)
 DIGEST = digest_of(DATA)
@@ -368,6 +370,80 @@ def test_damage_beside_readers_and_scrubs(entrepot, upstream):
     for digest in blobs:
         assert mirror.get(f"/v2/library/x/blobs/{digest}", keep=False).sha256 == digest
     assert mirror.metric("entrepot_damaged_blobs_total") >= rounds // 2
+
+
+# -- a disk that cannot give its bytes
+
+
+class BadDisk:
+    """Compiled into a library that the mirror preloads; from BAD_AT on, what was broken cannot be read."""
+
+    BAD_AT = 5 * MiB
+
+    def __init__(self, directory):
+        self.inodes, self.library = directory / "inodes", directory / "badsector.so"
+        source = ROOT / "tests/e2e/harness/badsector.c"
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", self.library, source, "-ldl"], check=True)
+        self.variables = {
+            "LD_PRELOAD": str(self.library),
+            "BADSECTOR_AT": str(self.BAD_AT),
+            "BADSECTOR_INODES": str(self.inodes),
+        }
+
+    def breaks(self, *paths):
+        self.inodes.write_text("".join(f" {path.stat().st_ino} " for path in paths))
+
+
+@pytest.fixture
+def bad_disk(tmp_path, monkeypatch):
+    if is_sanitized():
+        pytest.skip("the preloaded library must come after the sanitizer's")
+    disk, known = BadDisk(tmp_path), harness.entrepot.environment
+    monkeypatch.setattr(harness.entrepot, "environment", lambda: {**known(), **disk.variables})
+    return disk
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="a bad disk is compiled")
+@pytest.mark.parametrize("at_rest", [False, True], ids=["running", "at rest"])
+def test_what_the_disk_cannot_read_is_taken_out(entrepot, upstream, image, bad_disk, at_rest):
+    mirror = filled(entrepot, upstream, image)
+    bad_disk.breaks(mirror.path_of(DIGEST))
+    if at_rest:
+        mirror.stop()
+    done = scrub(mirror)
+    assert done.returncode == 1 and f"{DIGEST} is damaged" in done.stdout, done
+    if at_rest:
+        mirror.start()
+    assert not mirror.holds(DIGEST)
+    bad_disk.breaks()  # the new file may get the number of the old one
+    assert_healed(mirror, upstream, image)
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="a bad disk is compiled")
+def test_a_file_that_cannot_be_read_while_it_is_sent_is_taken_out(entrepot, upstream, image, bad_disk):
+    """Up to the bad place the reader gets it, then it is cut short; the next one gets a new copy, all of it."""
+    mirror = filled(entrepot, upstream, image)
+    bad_disk.breaks(mirror.path_of(DIGEST))
+    reply = mirror.get(BLOB, keep=False)
+    assert (reply.status, reply.end, reply.received) == (200, "fin", bad_disk.BAD_AT)
+    assert mirror.metric("entrepot_requests_cut_total", reason="DISK_FAILED") == 1
+    assert mirror.metric("entrepot_clients_gone_total") == 0
+    wait_until(lambda: mirror.metric("entrepot_damaged_blobs_total") == 1, "it was taken out")
+    bad_disk.breaks()  # the new file may get the number of the old one
+    assert_healed(mirror, upstream, image)
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="a bad disk is compiled")
+def test_a_scrub_gives_up_on_an_ill_disk(entrepot, upstream, bad_disk):
+    """When nothing can be read, it is not the blobs: three are taken out, and the rest is left."""
+    image = upstream.add(blob_image(*(noise(6 * MiB, seed) for seed in range(6))), "library/x", "1")
+    mirror = filled(entrepot, upstream, image)
+    layers = [digest for digest, data in image.blobs.items() if len(data) > bad_disk.BAD_AT]
+    bad_disk.breaks(*map(mirror.path_of, layers))
+    done = scrub(mirror)
+    assert done.returncode == 1 and "given up" in done.stdout, done
+    assert 0 < sum(map(mirror.holds, layers)) <= 3  # a small one, sound, may come between them
+    assert mirror.log(event="scrub", level="error")
 
 
 # -- the admin address
