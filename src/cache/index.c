@@ -19,7 +19,12 @@
 #include "base/stats.h"
 #include "cache/index_env.h"
 
-enum { KEY_MAX = 1 + DIGEST_BYTES_MAX, TOUCHES_MAX = 4096, TOUCH_DELAY_S = 10 };
+enum {
+    KEY_MAX = 1 + DIGEST_BYTES_MAX,
+    TOUCHES_MAX = 4096,
+    VERIFIED_MAX = 1024,
+    TOUCH_DELAY_S = 10
+};
 
 struct key {
     size_t length;
@@ -412,7 +417,14 @@ void index_verified(struct index *index, const struct digest *digest, int64_t wh
     struct write *write = write_new(VERIFY, INDEX_BLOBS, digest_key(digest));
 
     write->when_ms = when_ms;
-    queue(index, write);
+    pthread_mutex_lock(&index->mutex);
+    list_append(&index->queue, &write->node);
+    index->waiting++;
+    if (index->touches < VERIFIED_MAX) /* in no hurry either, but never dropped */
+        index->touches++;
+    else
+        pthread_cond_signal(&index->filled);
+    pthread_mutex_unlock(&index->mutex);
 }
 
 void index_flush(struct index *index, struct loop *loop, struct mail *mail)

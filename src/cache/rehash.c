@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -22,6 +23,7 @@ int rehash_open(int directory, const char *path)
 struct rehash {
     int fd;
     bool direct;
+    size_t room; /* of a piece */
 };
 
 static void go_plain(struct rehash *rehash)
@@ -40,7 +42,7 @@ static ssize_t read_piece(struct rehash *rehash, char *piece, uint64_t at)
     bool again = true;
 
     for (;;) {
-        ssize_t got = pread(rehash->fd, piece, PIECE, (off_t)at);
+        ssize_t got = pread(rehash->fd, piece, rehash->room, (off_t)at);
         if (got >= 0)
             return got;
         if (errno == EINVAL && rehash->direct)
@@ -55,12 +57,22 @@ static ssize_t read_piece(struct rehash *rehash, char *piece, uint64_t at)
 /* The same, leaving the page cache as it was. */
 static ssize_t read_aside(struct rehash *rehash, char *piece, uint64_t at)
 {
-    bool was_cold = !rehash->direct && !disk_is_warm(rehash->fd, at, PIECE);
+    bool was_cold = !rehash->direct && !disk_is_warm(rehash->fd, at, rehash->room);
     ssize_t got = read_piece(rehash, piece, at);
 
     if (got > 0 && was_cold)
         (void)posix_fadvise(rehash->fd, (off_t)at, got, POSIX_FADV_DONTNEED);
     return got;
+}
+
+/* A piece is as large as the file, if that is small. */
+static size_t room_for(int fd)
+{
+    struct stat file;
+
+    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode) || file.st_size >= PIECE)
+        return PIECE;
+    return ((size_t)file.st_size / ALIGNMENT + 1) * ALIGNMENT;
 }
 
 enum rehash_result rehash_file(int fd, enum digest_algorithm algorithm,
@@ -69,10 +81,11 @@ enum rehash_result rehash_file(int fd, enum digest_algorithm algorithm,
 {
     struct rehash rehash = {.fd = fd, .direct = (fcntl(fd, F_GETFL) & O_DIRECT) != 0};
     enum rehash_result result = REHASH_DONE;
-    char *piece = aligned_alloc(ALIGNMENT, PIECE);
     struct hasher hasher;
     uint64_t at = 0;
 
+    rehash.room = room_for(fd);
+    char *piece = aligned_alloc(ALIGNMENT, rehash.room);
     CHECK(piece != NULL);
     if (!rehash.direct)
         go_plain(&rehash);
@@ -83,7 +96,7 @@ enum rehash_result rehash_file(int fd, enum digest_algorithm algorithm,
             result = err_is_loss(errno) ? REHASH_UNREADABLE : REHASH_FAILED;
         if (got <= 0)
             break;
-        if (got < PIECE && rehash.direct)
+        if ((size_t)got < rehash.room && rehash.direct)
             go_plain(&rehash); /* what is behind a piece that is no whole one is not aligned */
         hasher_update(&hasher, piece, (size_t)got);
         at += (uint64_t)got;

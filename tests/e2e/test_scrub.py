@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -271,6 +272,20 @@ def test_the_rate_is_kept(entrepot, upstream, image):
     assert report["rate"] == 8 * MiB
     assert report["bytes"] == report["bytes_total"] == size_of(image)
     assert report["seconds"] >= (report["bytes"] - MiB) / report["rate"]
+
+
+def test_reading_is_idle_and_nothing_else_is(entrepot, upstream):
+    """Who reads takes only what processor nobody wants; who holds locks is scheduled as everybody else."""
+    mirror = entrepot(upstream)
+
+    def policies():
+        tasks = Path(f"/proc/{mirror.process.pid}/task").iterdir()
+        fields = [(task / "stat").read_text().rpartition(")") for task in tasks]
+        return {head.partition("(")[2]: int(rest.split()[38]) for head, _, rest in fields}
+
+    wait_until(lambda: policies().get("scrub-read") == os.SCHED_IDLE, "the reader is idle")
+    assert {policy for name, policy in policies().items() if name != "scrub-read"} == {os.SCHED_OTHER}
+    assert "scrub" in policies()
 
 
 def slow_scrub(entrepot, upstream, image):
