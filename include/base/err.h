@@ -38,4 +38,7 @@ bool err_is_retryable(enum err err);
 /* errno, as set by a file call, as an error of ours. */
 enum err err_of_errno(int number);
 
+/* Whether errno says that the disk has lost the bytes, not that they cannot be read just now. */
+bool err_is_loss(int number);
+
 #endif

@@ -5,7 +5,7 @@
  * A blob: a file, the set of its bytes that are present, and the readers who wait for more. And the
  * table of open blobs, in which a digest has at most one.
  *
- *                .--> COMPLETE                          whole and true
+ *                .--> COMPLETE --blob_fail--> FAILED    whole and true, until it is found damaged
  *   OPENING -----|                                        .--blob_finish--> COMPLETE
  *    (the index  `--> PARTIAL --> WANTED -----> FILLING ----+--blob_fail----> FAILED
  *     and the disk     what is     the first    somebody    |
@@ -24,7 +24,8 @@
  * stays when he leaves. Whoever fills the blob looks there for what to bring next.
  *
  * Published bytes never change and never disappear while the blob is open. That one rule is what
- * makes sendfile() and eviction by unlink() safe under concurrent readers.
+ * makes sendfile() and eviction by unlink() safe under concurrent readers. A disk may break it: a
+ * COMPLETE blob whose bytes are found damaged is FAILED too, so that its readers are cut short.
  *
  * References are counted; a blob nobody refers to stays in the table for the next reader until
  * blobs_sweep() closes it. A FAILED blob leaves the table at once: the next request tries anew.
@@ -65,7 +66,7 @@ struct blob {
     struct blobs *table;    /* constant; borrowed */
     pthread_mutex_t mutex;  /* guards what follows, and `parked` of each waiter */
     _Atomic int state;      /* enum blob_state; read without the mutex only to see COMPLETE, after
-                             * which nothing else below changes */
+                             * which nothing else below changes, but for `err` when it is FAILED */
     enum err err;           /* FAILED: why, */
     uint64_t retry_after_s; /* and when its upstream told us to come again; 0: it did not */
     int fd;                 /* owned; -1: no file yet */
@@ -159,6 +160,13 @@ struct blob *blobs_find(struct blobs *table, const struct digest *digest);
  */
 struct blob *blobs_claim(struct blobs *table, const struct digest *digest);
 
+/*
+ * The same when it is `blob` that has the digest, which is COMPLETE and which the caller refers to,
+ * whoever else does: those keep it, and the caller is to fail it. NULL when another, or none, has
+ * the digest by now. Thread: any.
+ */
+struct blob *blobs_seize(struct blobs *table, struct blob *blob);
+
 /* Closes blobs that have been idle since before `before_ms`, or all idle ones beyond `keep`. May
  * sleep (close). Thread: any but serve loops. */
 void blobs_sweep(struct blobs *table, uint64_t before_ms, uint64_t keep);
@@ -210,7 +218,7 @@ void blob_finish(struct blob *blob);
 
 /* Ends it for good: takes the blob out of the table, so that who comes now tries anew, and then
  * wakes everybody. `held_by` tells them whose failure it was: the source's key, or NULL when it was
- * ours. */
+ * ours. Of a COMPLETE one, which was seized, it stays what it is. */
 void blob_fail(struct blob *blob, enum err err, const unsigned char *held_by,
                uint64_t retry_after_s);
 

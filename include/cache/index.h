@@ -82,6 +82,10 @@ void index_put_holding(struct index *index, const char *repository, const struct
 /* Notes that a blob was used now. Lossy: dropped when many writes are waiting. */
 void index_touch(struct index *index, const struct digest *digest);
 
+/* Notes that a complete blob's bytes matched its digest at `when_ms`: with the next write, or in a
+ * while. */
+void index_verified(struct index *index, const struct digest *digest, int64_t when_ms);
+
 /* Posts `mail` to `loop` when every write given before is committed, or refused by the disk: when
  * reads find it. */
 void index_flush(struct index *index, struct loop *loop, struct mail *mail);

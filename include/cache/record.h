@@ -30,6 +30,8 @@ struct blob_record {
     uint64_t size;        /* RECORD_SIZE_UNKNOWN only when partial */
     bool complete;        /* whole, verified, under blobs/; else some of it is under partial/ */
     int64_t last_used_ms; /* since the epoch */
+    int64_t verified_ms;  /* complete: when its bytes were last seen to match; 0: never, as far as
+                           * anybody remembers: only its name says so */
     char media_type[RECORD_MEDIA_TYPE_SIZE]; /* a manifest's, as the upstream sent it; else "" */
     char boot_id[RECORD_BOOT_ID_SIZE];       /* partial: the boot in which it was written */
     struct extents present;                  /* partial: what was written; owned */

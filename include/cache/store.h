@@ -27,6 +27,7 @@
 #include "wire/manifest.h"
 
 struct evictor;
+struct scrubber;
 
 struct store {
     const struct config *config; /* borrowed */
@@ -38,18 +39,19 @@ struct store {
     struct absences absences;
     struct disk_rest disk_rest;
     struct upstreams upstreams;
-    char boot_id[RECORD_BOOT_ID_SIZE]; /* of the running kernel; "" when it does not say */
-    _Atomic uint64_t used;             /* bytes of complete and partial blobs */
-    _Atomic uint64_t pressed;          /* a ceiling below the budget, for the next eviction */
-    _Atomic uint64_t reserved;         /* bytes that running fills will still write */
-    _Atomic(struct evictor *) evictor; /* who makes room; NULL: nobody yet, or no more */
+    char boot_id[RECORD_BOOT_ID_SIZE];   /* of the running kernel; "" when it does not say */
+    _Atomic uint64_t used;               /* bytes of complete and partial blobs */
+    _Atomic uint64_t pressed;            /* a ceiling below the budget, for the next eviction */
+    _Atomic uint64_t reserved;           /* bytes that running fills will still write */
+    _Atomic(struct evictor *) evictor;   /* who makes room; NULL: nobody yet, or no more */
+    _Atomic(struct scrubber *) scrubber; /* who looks for damage; NULL: nobody yet, or no more */
 };
 
 /*
  * Makes or takes over the cache directory, refuses one that is not ours, of another layout, or in
- * use
- * (`ret_problem` says what to do), opens the index, or makes it anew from blobs/, and removes
- * partial files that nothing is recorded about. Sleeps. Thread: main, before the loops run.
+ * use by another process (ERR_CACHE_IN_USE; `ret_problem` says what to do), opens the index, or
+ * makes it anew from blobs/, and removes partial files that nothing is recorded about. Sleeps.
+ * Thread: main, before the loops run.
  */
 enum err store_open(struct store *store, const struct config *config,
                     struct buf *ret_problem) MUST_CHECK;

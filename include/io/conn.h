@@ -41,6 +41,9 @@ struct conn_group;
 
 enum { CONN_ADDRESS_SIZE = 64 };
 
+/* What conn_send() and conn_send_file() return in place of a number of bytes. */
+enum { CONN_GONE = -1, CONN_UNREADABLE = -2 };
+
 struct conn_events {
     /* A new client: returns the conn inside a fresh object of the owner. */
     struct conn *(*on_accept)(struct conn_group *group);
@@ -114,11 +117,11 @@ void conn_set_last(struct conn *conn);
 
 /*
  * Sends some of the bytes; `more` says that more follows at once. Returns how many were taken, 0
- * when the socket is full, -1 when the peer is gone (on_gone will come). Only while BUSY.
+ * when the socket is full, CONN_GONE when the peer is (on_gone will come). Only while BUSY.
  */
 ssize_t conn_send(struct conn *conn, const struct iovec *parts, size_t count, bool more);
 
-/* The same for a range of a file. -1 also when the file cannot be read: then use conn_cut(). */
+/* The same for a range of a file. CONN_UNREADABLE: the file cannot be read there, or ends. */
 ssize_t conn_send_file(struct conn *conn, int fd, uint64_t offset, uint64_t length);
 
 /* Calls on_overdue when nothing of the answer is sent within that time. Only while BUSY. */

@@ -34,6 +34,7 @@ struct exchange {
     enum err err; /* what the client was told, or why it was cut */
     uint64_t began_us;
     bool quiet;             /* no line in the log */
+    bool takes_post;        /* what was asked for does, if the method is refused */
     char range[128];        /* as asked for, cut */
     const char *upstream;   /* borrowed: for the log; or "" */
     const char *repository; /* borrowed */

@@ -11,8 +11,9 @@
  *
  *   SENDING <--> PARKED    (nothing readable yet: the blob wakes us)
  *      |    <--> WARMING   (the pool reads)
- *      `--> END            on_end, once: SENT, CUT (the blob failed) or LOST (the peer is gone, or
- *                          the file could not be read); after reply_abandon, nothing
+ *      `--> END            on_end, once: SENT, CUT (the blob failed, or its file could not be read:
+ *                          ERR_DISK_FAILED) or LOST (the peer is gone); after reply_abandon,
+ * nothing
  *
  * Embedded in the request. Thread: the conn's loop, all functions.
  */

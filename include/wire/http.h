@@ -20,7 +20,7 @@
 
 enum { HTTP_FIELDS_MAX = 128 };
 
-enum http_method { HTTP_METHOD_GET, HTTP_METHOD_HEAD, HTTP_METHOD_OTHER };
+enum http_method { HTTP_METHOD_GET, HTTP_METHOD_HEAD, HTTP_METHOD_POST, HTTP_METHOD_OTHER };
 
 enum http_progress { HTTP_MORE, HTTP_DONE, HTTP_BAD };
 
@@ -62,9 +62,9 @@ void http_parser_init(struct http_parser *parser);
  * `*ret_request` holds views into `data`; after the buffer has moved, feed it again to get them
  * anew. HTTP_BAD: malformed, an unsupported version, more than HTTP_FIELDS_MAX fields, both
  * Content-Length and Transfer-Encoding, repeated Content-Length, repeated Host or (in HTTP/1.1)
- * none, bare LF or CR, folded lines, a GET or HEAD of a target that does not start with '/' (RFC
- * 9112 2.2, 3.2, 5.2, 6.1, 11.2; absolute-form is accepted, and its scheme and host dropped); then
- * http_parser_problem() says what. A first byte that cannot start a method, such as a TLS
+ * none, bare LF or CR, folded lines, a GET, HEAD or POST of a target that does not start with '/'
+ * (RFC 9112 2.2, 3.2, 5.2, 6.1, 11.2; absolute-form is accepted, and its scheme and host dropped);
+ * then http_parser_problem() says what. A first byte that cannot start a method, such as a TLS
  * ClientHello's (clients.md P4), is HTTP_BAD at once.
  */
 enum http_progress http_parser_feed(struct http_parser *parser, const char *data, size_t length,

@@ -64,3 +64,9 @@ enum err err_of_errno(int number)
         return ERR_DISK_FAILED;
     }
 }
+
+bool err_is_loss(int number)
+{
+    /* A medium error, in two forms, and what file systems say of checksums that are wrong. */
+    return number == EIO || number == ENODATA || number == EBADMSG || number == EUCLEAN;
+}

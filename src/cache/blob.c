@@ -22,6 +22,7 @@ static void set_state_locked(struct blob *blob, enum blob_state state)
         [BLOB_PARTIAL] = {[BLOB_WANTED] = true, [BLOB_FILLING] = true},
         [BLOB_WANTED] = {[BLOB_FILLING] = true},
         [BLOB_FILLING] = {[BLOB_PARTIAL] = true, [BLOB_COMPLETE] = true, [BLOB_FAILED] = true},
+        [BLOB_COMPLETE] = {[BLOB_FAILED] = true},
     };
 
     CHECK(edges[state_of(blob)][state]);
@@ -161,6 +162,21 @@ struct blob *blobs_claim(struct blobs *table, const struct digest *digest)
     pthread_mutex_unlock(&bucket->mutex);
     if (old != NULL)
         blob_free(old);
+    return fresh;
+}
+
+struct blob *blobs_seize(struct blobs *table, struct blob *blob)
+{
+    struct blobs_bucket *bucket = bucket_of(table, &blob->digest);
+    struct blob *fresh = NULL;
+
+    pthread_mutex_lock(&bucket->mutex);
+    CHECK(blob->references > 0 && state_of(blob) == BLOB_COMPLETE);
+    if (list_is_linked(&blob->node)) {
+        list_unlink(&blob->node);
+        fresh = blob_new_locked(table, bucket, &blob->digest);
+    }
+    pthread_mutex_unlock(&bucket->mutex);
     return fresh;
 }
 
@@ -414,7 +430,9 @@ void blob_fail(struct blob *blob, enum err err, const unsigned char *held_by,
     pthread_mutex_lock(&blob->mutex);
     blob->err = err;
     blob->retry_after_s = retry_after_s;
-    if (held_by == NULL)
+    if (state_of(blob) == BLOB_COMPLETE)
+        CHECK(held_by == NULL); /* it is read without the mutex, by those who saw it COMPLETE */
+    else if (held_by == NULL)
         memset(blob->held_by, 0, sizeof(blob->held_by));
     else
         memcpy(blob->held_by, held_by, sizeof(blob->held_by));
@@ -436,8 +454,9 @@ static uint64_t readable_locked(struct blob *blob, uint64_t offset, enum blob_st
 {
     if (offset == BLOB_OFFSET_END || state == BLOB_OPENING)
         return 0;
-    if (state == BLOB_FAILED && (blob->err == ERR_DIGEST_MISMATCH ||
-                                 blob->err == ERR_SIZE_MISMATCH || blob->err == ERR_DISK_FAILED))
+    if (state == BLOB_FAILED &&
+        (blob->err == ERR_DIGEST_MISMATCH || blob->err == ERR_SIZE_MISMATCH ||
+         blob->err == ERR_DISK_FAILED || blob->err == ERR_DAMAGED))
         return 0; /* what is here is not worth having */
     return extents_run_end(&blob->present, offset) - offset;
 }
@@ -446,7 +465,7 @@ struct blob_view blob_look(struct blob *blob, uint64_t offset, struct waiter *wa
 {
     static const unsigned char nobody[sizeof(blob->held_by)];
 
-    if (state_of(blob) == BLOB_COMPLETE) /* all below is constant then: the hit takes no lock */
+    if (state_of(blob) == BLOB_COMPLETE) /* what is read here is constant: the hit takes no lock */
         return (struct blob_view){.state = BLOB_COMPLETE,
                                   .size = blob->size,
                                   .readable = offset < blob->size ? blob->size - offset : 0,

@@ -1,12 +1,11 @@
 #include "cache/evict.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cache/removal.h"
 
 enum { EMPTY_PASS_PAUSE_MS = 2000, PRESS_SLACK = 256 << 20 };
 
@@ -100,19 +99,11 @@ static int by_last_use(const void *a, const void *b)
     return (left->last_used_ms > right->last_used_ms) - (left->last_used_ms < right->last_used_ms);
 }
 
-static void forget_complete(struct store *store, uint64_t size)
-{
-    store->blobs.eviction_epoch++;
-    stats_subtract(STAT_CACHED_BLOBS, AT_ALL, 1);
-    stats_subtract(STAT_CACHED_BYTES, AT_ALL, size);
-}
-
 /* Returns the bytes that were given back; 0: somebody uses it, or it has gone. */
 static uint64_t remove_blob(struct store *store, const struct digest *digest)
 {
     struct extents nothing = {0};
     struct blob_record record;
-    char path[BLOB_PATH_SIZE];
     uint64_t size = 0;
 
     struct blob *claim = blobs_claim(&store->blobs, digest);
@@ -120,18 +111,8 @@ static uint64_t remove_blob(struct store *store, const struct digest *digest)
         return 0;
     index_flush_wait(store->index); /* what it was a moment ago counts, not what the list says */
     if (index_get_blob(store->index, digest, &record)) {
-        size = record.complete ? record.size : extents_total(&record.present);
+        size = removal_run(store, digest, &record);
         blob_record_release(&record);
-        index_delete_blob(store->index, digest);
-        index_flush_wait(store->index);
-        if (record.complete)
-            blob_path_complete(digest, path);
-        else
-            blob_path_partial(digest, path);
-        (void)unlinkat(store->directory, path, 0);
-        store->used -= size;
-        if (record.complete)
-            forget_complete(store, size);
     }
     blob_opened_partial(claim, -1, BLOB_SIZE_UNKNOWN, &nothing);
     blob_unref(claim);

@@ -25,6 +25,7 @@
 enum {
     KEY_MAX = 1 + DIGEST_BYTES_MAX,
     TOUCHES_MAX = 4096,
+    VERIFIED_MAX = 1024,
     TOUCH_DELAY_S = 10,
     REFUSED_MAX = 4096, /* writes that are kept while the disk refuses them */
     REFUSED_DELAY_S = 1,
@@ -35,7 +36,7 @@ struct key {
     unsigned char bytes[KEY_MAX];
 };
 
-enum action { PUT, DELETE, TOUCH, FLUSH };
+enum action { PUT, DELETE, TOUCH, VERIFY, FLUSH };
 
 struct write {
     struct list node;
@@ -43,7 +44,7 @@ struct write {
     enum index_table table;
     struct key key;
     struct buf value;  /* PUT; owned */
-    int64_t when_ms;   /* TOUCH */
+    int64_t when_ms;   /* TOUCH, VERIFY */
     struct loop *loop; /* FLUSH: who is told by `mail`, or NULL and then `done` is posted */
     struct mail *mail;
     sem_t *done;
@@ -226,7 +227,8 @@ MDB_dbi index_read_table(const struct index *index, enum index_table table)
 
 /* ---- the writer ---- */
 
-static int touch(struct index *index, MDB_txn *txn, const struct write *write)
+/* TOUCH, VERIFY: moves a time of the record, as it is now, on. */
+static int move_time(struct index *index, MDB_txn *txn, const struct write *write)
 {
     MDB_val key = val_of(&write->key), value;
     struct blob_record record;
@@ -235,8 +237,9 @@ static int touch(struct index *index, MDB_txn *txn, const struct write *write)
     if (mdb_get(txn, index->lmdb.tables[INDEX_BLOBS], &key, &value) != 0 ||
         !blob_record_decode((struct view){value.mv_data, value.mv_size}, &record))
         return 0;
-    if (write->when_ms > record.last_used_ms)
-        record.last_used_ms = write->when_ms;
+    int64_t *time = write->action == VERIFY ? &record.verified_ms : &record.last_used_ms;
+    if (write->when_ms > *time && (write->action == TOUCH || record.complete))
+        *time = write->when_ms;
     blob_record_encode(&record, &bytes);
     value = (MDB_val){bytes.length, bytes.data};
     int code = mdb_put(txn, index->lmdb.tables[INDEX_BLOBS], &key, &value, 0);
@@ -258,7 +261,8 @@ static int apply(struct index *index, MDB_txn *txn, const struct write *write)
         code = mdb_del(txn, index->lmdb.tables[write->table], &key, NULL);
         return code == MDB_NOTFOUND ? 0 : code;
     case TOUCH:
-        return touch(index, txn, write);
+    case VERIFY:
+        return move_time(index, txn, write);
     case FLUSH:
         return 0;
     }
@@ -495,6 +499,21 @@ void index_touch(struct index *index, const struct digest *digest)
     pthread_mutex_unlock(&index->mutex);
     if (!taken)
         free(write);
+}
+
+void index_verified(struct index *index, const struct digest *digest, int64_t when_ms)
+{
+    struct write *write = write_new(VERIFY, INDEX_BLOBS, digest_key(digest));
+
+    write->when_ms = when_ms;
+    pthread_mutex_lock(&index->mutex);
+    list_append(&index->queue, &write->node);
+    index->waiting++;
+    if (index->touches < VERIFIED_MAX) /* in no hurry either, but never dropped */
+        index->touches++;
+    else
+        pthread_cond_signal(&index->filled);
+    pthread_mutex_unlock(&index->mutex);
 }
 
 void index_flush(struct index *index, struct loop *loop, struct mail *mail)

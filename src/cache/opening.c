@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cache/removal.h"
 #include "io/disk.h"
 #include "wire/manifest.h"
 
@@ -24,19 +25,6 @@ struct opening {
     bool complete;
     enum err err; /* what there is cannot be told */
 };
-
-/* What the index knew is not so. */
-static void take_out(struct opening *opening, const char *path, const char *why)
-{
-    log_message(CONFIG_LOG_WARN, "damage", "%s %s; it will be fetched again", path, why);
-    index_delete_blob(opening->store->index, &opening->blob->digest);
-    (void)unlinkat(opening->store->directory, path, 0);
-    if (opening->record.complete) {
-        opening->store->used -= opening->record.size;
-        stats_subtract(STAT_CACHED_BLOBS, AT_ALL, 1);
-        stats_subtract(STAT_CACHED_BYTES, AT_ALL, opening->record.size);
-    }
-}
 
 /* A manifest that was listed again after the index was lost: what kind it is stands in it. */
 static void guess_media_type(struct opening *opening)
@@ -78,7 +66,8 @@ static void open_complete(struct opening *opening)
             guess_media_type(opening);
         return;
     }
-    take_out(opening, path, fd < 0 ? "is missing" : "has another size than its record");
+    removal_damaged(opening->store, &opening->blob->digest, &opening->record,
+                    fd < 0 ? "it is missing" : "it has another size than its record");
     if (fd >= 0)
         close(fd);
 }
@@ -106,9 +95,7 @@ static void open_partial(struct opening *opening)
     if (opening->fd >= 0)
         close(opening->fd);
     opening->fd = -1;
-    opening->store->used -= extents_total(&record->present);
-    index_delete_blob(opening->store->index, &opening->blob->digest);
-    (void)unlinkat(opening->store->directory, path, 0);
+    (void)removal_run(opening->store, &opening->blob->digest, record);
 }
 
 /* A name under blobs/ is whole and true, even if we were killed before the index said so. */

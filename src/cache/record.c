@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { RECORD_VERSION = 2, BLOB_RECORD_VERSION = 2, EXTENTS_MAX = 1 << 22 };
+enum { RECORD_VERSION = 2, BLOB_RECORD_VERSION = 3, EXTENTS_MAX = 1 << 22 };
 
 /* ---- writing: whole numbers as LEB128, texts and lists with their length before them ---- */
 
@@ -49,6 +49,7 @@ void blob_record_encode(const struct blob_record *record, struct buf *out)
     put_number(out, record->complete);
     put_number(out, record->size);
     put_number(out, (uint64_t)record->last_used_ms);
+    put_number(out, (uint64_t)record->verified_ms);
     put_text(out, record->media_type);
     put_text(out, record->boot_id);
     put_extents(out, &record->present);
@@ -195,6 +196,7 @@ bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
     record.complete = get_bool(&cursor);
     record.size = get_number(&cursor);
     record.last_used_ms = (int64_t)get_number(&cursor);
+    record.verified_ms = (int64_t)get_number(&cursor);
     get_text(&cursor, record.media_type, sizeof(record.media_type));
     get_text(&cursor, record.boot_id, sizeof(record.boot_id));
     get_extents(&cursor, &record.present, record.size);

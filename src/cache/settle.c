@@ -43,8 +43,10 @@ static void on_done(struct disk_job *job)
     struct settling *settling = container_of(job, struct settling, job);
     struct store *store = settling->store;
     struct blob *blob = settling->blob;
-    struct blob_record record = {
-        .complete = true, .size = blob->size, .last_used_ms = clock_wall_ms()};
+    struct blob_record record = {.complete = true,
+                                 .size = blob->size,
+                                 .last_used_ms = clock_wall_ms(),
+                                 .verified_ms = clock_wall_ms()};
 
     if (settling->err == OK) {
         (void)view_copy(view_of(blob->media_type), record.media_type, sizeof(record.media_type));

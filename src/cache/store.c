@@ -117,7 +117,7 @@ static enum err open_folder(struct store *store, const char *path, struct buf *r
         return OK;
     buf_printf(ret_problem, "%s is in use by another Entrepot; each needs a folder of its own",
                path);
-    return ERR_CONFIG;
+    return ERR_CACHE_IN_USE;
 }
 
 /* ---- walking the files ---- */

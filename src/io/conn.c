@@ -399,7 +399,7 @@ ssize_t conn_send(struct conn *conn, const struct iovec *parts, size_t count, bo
     ssize_t sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
     if (sent >= 0)
         return sent;
-    return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    return errno == EAGAIN || errno == EINTR ? 0 : CONN_GONE;
 }
 
 ssize_t conn_send_file(struct conn *conn, int fd, uint64_t offset, uint64_t length)
@@ -411,8 +411,10 @@ ssize_t conn_send_file(struct conn *conn, int fd, uint64_t offset, uint64_t leng
     if (sent > 0)
         return sent;
     if (sent == 0)
-        return -1; /* the file is shorter than its record */
-    return errno == EAGAIN || errno == EINTR ? 0 : -1;
+        return CONN_UNREADABLE; /* the file is shorter than its record */
+    if (errno == EAGAIN || errno == EINTR)
+        return 0;
+    return err_is_loss(errno) ? CONN_UNREADABLE : CONN_GONE; /* no socket says so */
 }
 
 void conn_await(struct conn *conn, uint64_t timeout_ms)

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "serve/exchange.h"
+#include "serve/scrub_report.h"
 
 struct visit {
     struct conn conn;
@@ -25,6 +26,20 @@ static void answer(struct visit *visit, int status, const char *media_type)
     exchange_send(&visit->exchange);
 }
 
+static void answer_scrub(struct visit *visit)
+{
+    struct scrubber *scrubber = visit->admin->scrubber;
+    char directory[SCRUB_DIRECTORY_SIZE];
+    struct scrub_report report;
+
+    if (visit->exchange.method == HTTP_METHOD_POST)
+        scrubber_ask(scrubber);
+    scrubber_report(scrubber, &report);
+    scrub_directory(scrubber->store->directory, directory);
+    scrub_report_print(&report, directory, &visit->exchange.body);
+    answer(visit, 200, "application/json");
+}
+
 static void on_request(struct conn *conn, const struct http_request *request)
 {
     struct visit *visit = container_of(conn, struct visit, conn);
@@ -35,7 +50,9 @@ static void on_request(struct conn *conn, const struct http_request *request)
     exchange_begin(exchange, conn, request, on_done);
     exchange->kind = STATS_ADMIN;
     exchange->quiet = true;
-    if (request->method == HTTP_METHOD_OTHER) {
+    exchange->takes_post = view_equal(path, VIEW("/scrub"));
+    if (request->method == HTTP_METHOD_OTHER ||
+        (request->method == HTTP_METHOD_POST && !exchange->takes_post)) {
         exchange_fail(exchange, ERR_METHOD_UNSUPPORTED, "", 0);
     } else if (view_equal(path, VIEW("/healthz"))) {
         buf_append_text(&exchange->body, "ok\n");
@@ -47,6 +64,8 @@ static void on_request(struct conn *conn, const struct http_request *request)
         stats_set(STAT_LOG_DROPPED, AT_ALL, log_dropped());
         stats_render(&exchange->body);
         answer(visit, 200, "text/plain; version=0.0.4; charset=utf-8");
+    } else if (exchange->takes_post) {
+        answer_scrub(visit);
     } else {
         exchange_fail(exchange, ERR_ADMIN_ROUTE_UNKNOWN, "", 0);
     }
@@ -85,14 +104,15 @@ static struct conn *on_accept(struct conn_group *group)
     return &visit->conn;
 }
 
-void admin_init(struct admin *admin, struct loop *loop, int fd, const struct config *config)
+void admin_init(struct admin *admin, struct loop *loop, int fd, struct scrubber *scrubber)
 {
     /* Every answer is at hand at once: nothing is ever awaited, so nothing is overdue. */
     static const struct conn_events events = {on_accept, on_request, on_refused, on_writable,
                                               on_gone,   on_gone,    on_closed};
 
     admin->stopping = false;
-    listener_init(&admin->listener, loop, fd, config, &events, false);
+    admin->scrubber = scrubber;
+    listener_init(&admin->listener, loop, fd, scrubber->store->config, &events, false);
 }
 
 static void on_drained(struct listener *listener)

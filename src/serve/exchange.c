@@ -62,6 +62,7 @@ static unsigned stats_method_of(enum http_method method)
         return STATS_GET;
     case HTTP_METHOD_HEAD:
         return STATS_HEAD;
+    case HTTP_METHOD_POST:
     case HTTP_METHOD_OTHER:
         break;
     }
@@ -227,7 +228,7 @@ void exchange_fail(struct exchange *exchange, enum err err, const char *detail,
     exchange_head(exchange, err_status(err), body->length, "application/json");
     buf_append_view(&exchange->head, view_of_buf(&exchange->error_fields));
     if (err_status(err) == 405)
-        exchange_field(exchange, "Allow", "GET, HEAD");
+        exchange_field(exchange, "Allow", "GET, HEAD%s", exchange->takes_post ? ", POST" : "");
     if (err_status(err) == 503)
         exchange_field(exchange, "Retry-After", "%llu",
                        (unsigned long long)(retry_after_s == 0 ? 1 : retry_after_s));

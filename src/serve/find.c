@@ -304,8 +304,11 @@ static void find_failed(struct request *request, const struct blob_view *view)
     bool others = memcmp(view->held_by, nobody, sizeof(nobody)) != 0 &&
                   memcmp(view->held_by, request->source.key, sizeof(nobody)) != 0;
 
-    if (mine == OK && others && request->renewals++ < RENEWALS_MAX) {
-        /* Another repository's failure says nothing of ours, which came too late to be asked. */
+    bool damaged = view->err == ERR_DAMAGED;
+
+    if (mine == OK && (others || damaged) && request->renewals++ < RENEWALS_MAX) {
+        /* Another repository's failure says nothing of ours, which came too late to be asked; in
+         * the place of a damaged one there is another by now. */
         request_drop_blob(request);
         request->blob = fetcher_blob(request->services->fetchers, &request->route.digest);
         request->wanted_fill = false;

@@ -7,6 +7,7 @@
 #include "base/config.h"
 #include "base/stats.h"
 #include "serve/options.h"
+#include "serve/scrub_command.h"
 #include "serve/server.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -16,10 +17,13 @@ static const char usage[] =
     "\n"
     "usage: entrepot serve [OPTIONS]     run the mirror\n"
     "       entrepot check [OPTIONS]     validate the configuration and print what it comes to\n"
+    "       entrepot scrub [OPTIONS]     read all that is cached again, and take out what is "
+    "damaged\n"
     "       entrepot reference [metrics] print the settings, or the metrics, as Markdown\n"
     "       entrepot version\n"
     "\n"
-    "serve and check take --config FILE, settings as YAML, and these flags, which override it:\n";
+    "serve, check and scrub take --config FILE, settings as YAML, and these flags, which override "
+    "it:\n";
 
 static int print(struct buf *text)
 {
@@ -39,8 +43,8 @@ static int help(void)
     return print(&text);
 }
 
-/* serve and check. */
-static int with_config(int count, char **arguments, bool serve)
+/* serve, check and scrub. */
+static int with_config(const char *command, int count, char **arguments)
 {
     struct config config;
     struct buf problem = {0}, text = {0};
@@ -52,7 +56,9 @@ static int with_config(int count, char **arguments, bool serve)
         code = EXIT_USAGE;
     else if (wants_help)
         code = help();
-    else if (serve) {
+    else if (strcmp(command, "scrub") == 0)
+        code = scrub_command(&config);
+    else if (strcmp(command, "serve") == 0) {
         err = server_run(&config, &problem);
         code = err == OK ? EXIT_OK : EXIT_FAILED;
     } else {
@@ -104,8 +110,9 @@ int main(int argc, char **argv)
     const char *command = argc > 1 ? argv[1] : "";
     bool asks_help = argc > 2 && strcmp(argv[2], "--help") == 0;
 
-    if (strcmp(command, "serve") == 0 || strcmp(command, "check") == 0)
-        return with_config(argc - 2, argv + 2, strcmp(command, "serve") == 0);
+    if (strcmp(command, "serve") == 0 || strcmp(command, "check") == 0 ||
+        strcmp(command, "scrub") == 0)
+        return with_config(command, argc - 2, argv + 2);
     if (strcmp(command, "reference") == 0)
         return reference(argc - 2, argv + 2);
     if (strcmp(command, "--help") == 0 || strcmp(command, "help") == 0 || asks_help)

@@ -154,7 +154,8 @@ static void on_request(struct conn *conn, const struct http_request *http)
     enum err err = reference_parse(registry->services.config, http->target,
                                    http_field(http, VIEW("OCI-Namespace")), &request->route);
     describe(request);
-    if (http->method == HTTP_METHOD_OTHER) { /* E6; what may follow it is none of our business */
+    if (http->method != HTTP_METHOD_GET &&
+        http->method != HTTP_METHOD_HEAD) { /* E6; what may follow it is none of our business */
         err = ERR_METHOD_UNSUPPORTED;
         conn_set_last(conn);
     }

@@ -16,6 +16,7 @@ enum {
     /* What the kernel moves of a file at a time is 16 pages. A window that ends elsewhere than on
      * such a boundary makes 17 of them out of 16, for all that follows. */
     STRIDE = 65536,
+    PAUSED = -3, /* parked, warming or ended: beside what conn_send() returns */
 };
 
 static void pump(struct reply *reply);
@@ -169,7 +170,7 @@ static uint64_t window_of(uint64_t offset, uint64_t length, uint64_t budget)
 }
 
 /*
- * Sends a window of a blob. Returns as conn_send_file() does, or -2: parked, warming or ended.
+ * Sends a window of a blob. Returns as conn_send_file() does, or PAUSED.
  * Takes what it sent off the turn's budget, or all of it when the socket took less than it was
  * given: to ask it again at once would only be told EAGAIN.
  */
@@ -181,14 +182,14 @@ static ssize_t send_blob(struct reply *reply, uint64_t *budget)
 
     uint64_t length = sendable(reply, piece, offset, &fd);
     if (length == 0)
-        return -2;
+        return PAUSED;
     length = window_of(offset, length, *budget);
     if (length == 0)
         return 0;
     if (reply->warm_until < offset + length) {
         if (!disk_is_warm(fd, offset, length)) {
             warm(reply, piece->blob, fd, offset, length);
-            return -2;
+            return PAUSED;
         }
         reply->warm_until = offset + length;
     }
@@ -209,10 +210,11 @@ static void pump(struct reply *reply)
             continue;
         }
         ssize_t taken = piece->blob == NULL ? send_bytes(reply) : send_blob(reply, &budget);
-        if (taken == -2)
+        if (taken == PAUSED)
             return;
         if (taken < 0) {
-            end(reply, REPLY_LOST, OK);
+            bool gone = taken == CONN_GONE;
+            end(reply, gone ? REPLY_LOST : REPLY_CUT, gone ? OK : ERR_DISK_FAILED);
             return;
         }
         advance(reply, (uint64_t)taken);

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/stats.h"
+#include "cache/scrubber.h"
 
 enum { TOUCH_INTERVAL_MS = 50 };
 
@@ -23,6 +24,8 @@ static void on_done(struct exchange *exchange)
 {
     struct request *request = container_of(exchange, struct request, exchange);
 
+    if (exchange->err == ERR_DISK_FAILED && request->blob != NULL)
+        scrubber_suspect(request->services->store, &request->blob->digest);
     stop_waiting(request);
     request_drop_blob(request);
     *request->place = NULL;

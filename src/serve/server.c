@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "cache/evict.h"
 #include "cache/fetcher.h"
+#include "cache/scrubber.h"
 #include "cache/store.h"
 #include "io/disk.h"
 #include "io/listener.h"
@@ -36,6 +37,7 @@ struct server {
     size_t running;              /* registries that have not ended */
     struct admin admin;
     struct evictor evictor;
+    struct scrubber scrubber;
     uv_timer_t evict_timer, sweep_timer, drain_timer;
     uv_signal_t terminate, interrupt;
     struct disk_job sweep;
@@ -142,6 +144,7 @@ static void on_signal(uv_signal_t *handle, int number)
     server->draining = true;
     draining_server = server;
     server->admin.stopping = true;
+    scrubber_halt(&server->scrubber);
     log_message(CONFIG_LOG_INFO, "stopping", "%s: running answers may end within drain_timeout",
                 number == SIGTERM ? "SIGTERM" : "SIGINT");
     for (size_t i = 0; i < server->config->serve_threads; i++) {
@@ -247,16 +250,19 @@ static void run(struct server *server, const int *fds, int admin_fd)
     add_timer(server, &server->drain_timer, NULL, 0);
     add_signal(server, &server->terminate, SIGTERM);
     add_signal(server, &server->interrupt, SIGINT);
-    admin_init(&server->admin, &server->loop, admin_fd, config);
     fetchers_start(&server->fetchers, &server->store);
+    scrubber_start(&server->scrubber, &server->store);
+    admin_init(&server->admin, &server->loop, admin_fd, &server->scrubber);
     server->running = config->serve_threads;
     for (size_t i = 0; i < config->serve_threads; i++)
         registry_start(&server->registries[i], i, fds[i], &server->store, &server->fetchers);
     loop_run(&server->loop);
+    scrubber_stop(&server->scrubber);
     for (size_t i = 0; i < config->serve_threads; i++)
         registry_join(&server->registries[i]);
     fetchers_stop(&server->fetchers);
     evictor_release(&server->evictor);
+    scrubber_release(&server->scrubber);
     for (size_t i = 0; i < config->serve_threads; i++)
         registry_release(&server->registries[i]);
     loop_release(&server->loop);

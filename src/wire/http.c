@@ -202,7 +202,9 @@ static enum http_method method_of(const struct http_parser *parser)
 {
     if (parser->llhttp.method == HTTP_GET)
         return HTTP_METHOD_GET;
-    return parser->llhttp.method == HTTP_HEAD ? HTTP_METHOD_HEAD : HTTP_METHOD_OTHER;
+    if (parser->llhttp.method == HTTP_HEAD)
+        return HTTP_METHOD_HEAD;
+    return parser->llhttp.method == HTTP_POST ? HTTP_METHOD_POST : HTTP_METHOD_OTHER;
 }
 
 /* The target from its path on: drops scheme and host of an absolute-form (RFC 9112 3.2.2). */

@@ -123,6 +123,22 @@ def serve(words, tmp_path):
         mirror.close()
 
 
+def scrub(words, tmp_path):
+    """Of a running mirror's cache, by the address that it has here, and of one at rest; its report looks as shown."""
+    (shown,) = re.findall(r"^\d+ of \d+ blobs, .*$", TEXT, re.MULTILINE)
+    mirror = AsDocumented(tmp_path / "served", words)
+    try:
+        mirror.start()
+        words = shlex.split(put_in(shlex.join(words), mirror.directory))
+        running = run_command("scrub", *words, "--admin", "%s:%d" % mirror.admin)
+        mirror.stop()
+        for done in (running, run_command("scrub", *words)):
+            assert (done.returncode, done.stderr) == (0, ""), done
+            assert re.sub(r"\d+", "0", done.stdout) == re.sub(r"\d+", "0", shown) + "\n"
+    finally:
+        mirror.close()
+
+
 def quickstart(command, tmp_path, _):
     """Building for it is the business of tests/run. Its own flags are parsed, the others served with."""
     assert 'exec "$root/deploy/quickstart"' in (ROOT / "tests/run").read_text()
@@ -137,6 +153,9 @@ def entrepot(command, tmp_path, _):
     words = shlex.split(command)[1:]
     if words[0] == "serve":
         serve(words[1:], tmp_path)
+        return
+    if words[0] == "scrub":
+        scrub(words[1:], tmp_path)
         return
     write_config(tmp_path)
     done = run_command(*shlex.split(put_in(shlex.join(words), tmp_path)))

@@ -217,6 +217,37 @@ static void blobs_claim__takes_what_nobody_uses(void **state)
     assert_look(0, BLOB_PARTIAL, 0);
 }
 
+/* Whoever has it sees it fail; whoever comes now waits for the one in its place. */
+static void blobs_seize__takes_what_others_use(void **state)
+{
+    static const unsigned char key[sizeof(blob->held_by)] = {5};
+    struct digest digest = digest_of_text("blob");
+    bool is_new;
+
+    (void)state;
+    fill();
+    blob_set_held_by(blob, key);
+    blob_set_size(blob, 5);
+    blob_publish(blob, (struct extent){0, 5});
+    blob_finish(blob);
+    blob_ref(blob);
+    struct blob *fresh = blobs_seize(&table, blob);
+    assert_non_null(fresh);
+    assert_look(0, BLOB_COMPLETE, 5);
+    assert_null(blobs_seize(&table, blob)); /* it has it no more */
+    blob_fail(blob, ERR_DAMAGED, NULL, 0);
+    assert_look(0, BLOB_FAILED, 0);
+    assert_memory_equal(blob_look(blob, 0, NULL).held_by, key, sizeof(key));
+    assert_ptr_equal(blobs_get(&table, &digest, &is_new), fresh);
+    assert_false(is_new);
+    assert_null(blobs_claim(&table, &digest));
+    blob_unref(blob);
+    blob_unref(blob);
+    blob = fresh;
+    assert_look(0, BLOB_OPENING, 0);
+    blob_unref(fresh);
+}
+
 static void blob_forget__leaves_it_to_those_who_have_it(void **state)
 {
     struct digest digest = digest_of_text("blob");
@@ -442,6 +473,7 @@ int main(void)
         TEST(blobs_sweep__closes_what_is_idle),
         TEST(blobs_sweep__closes_what_is_too_much),
         TEST(blobs_claim__takes_what_nobody_uses),
+        TEST(blobs_seize__takes_what_others_use),
         TEST(blob_forget__leaves_it_to_those_who_have_it),
         TEST(blob_want__is_true_once),
         TEST(blob_look__tells_what_can_be_read_in_each_state),

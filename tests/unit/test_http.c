@@ -243,6 +243,7 @@ static void http_parser_feed__reports_methods_it_will_not_serve(void **state)
         parse("POST /v2/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
               "0\r\n\r\n"),
         HTTP_DONE);
+    assert_int_equal(request.method, HTTP_METHOD_POST);
     assert_true(request.has_body);
 }
 

@@ -342,6 +342,39 @@ static void index_touch__is_dropped_when_many_wait(void **state)
     assert_last_used(1, 2, clock_wall_ms());
 }
 
+static int64_t verified_ms(unsigned number)
+{
+    struct digest digest = digest_of_number(number);
+    struct blob_record record;
+
+    assert_true(index_get_blob(catalog, &digest, &record));
+    blob_record_release(&record);
+    return record.verified_ms;
+}
+
+static void index_verified__moves_the_time_of_whole_blobs_on(void **state)
+{
+    struct digest whole = digest_of_number(1), part = digest_of_number(2),
+                  none = digest_of_number(3);
+    struct blob_record partial = {.size = 100};
+
+    (void)state;
+    put_blob(1, 100);
+    extents_add(&partial.present, (struct extent){0, 50});
+    index_put_blob(catalog, &part, &partial);
+    blob_record_release(&partial);
+    index_verified(catalog, &whole, 70);
+    index_verified(catalog, &whole, 60); /* never back */
+    index_verified(catalog, &part, 70);  /* nothing has seen it whole */
+    index_verified(catalog, &none, 70);
+    index_touch(catalog, &whole); /* and neither undoes the other */
+    index_flush_wait(catalog);
+    assert_int_equal(verified_ms(1), 70);
+    assert_last_used(1, 2, clock_wall_ms());
+    assert_int_equal(verified_ms(2), 0);
+    assert_int_equal(blob_size(3), 0);
+}
+
 struct sum {
     unsigned visited, stop_at;
     uint64_t sizes;
@@ -618,6 +651,7 @@ int main(void)
         TEST(index__keeps_the_last_thousands_that_the_disk_refuses),
         TEST(index_touch__notes_the_time),
         TEST(index_touch__is_dropped_when_many_wait),
+        TEST(index_verified__moves_the_time_of_whole_blobs_on),
         TEST(index_each_blob__visits_all_until_told_to_stop),
         TEST(index_open__finds_what_was_written),
         TEST(index_open__says_why_it_cannot),

@@ -43,6 +43,7 @@ static struct blob_record random_blob(uint64_t *random)
     uint64_t at = 0;
 
     record.last_used_ms = (int64_t)random_number(random);
+    record.verified_ms = (int64_t)random_number(random);
     random_text(random, record.media_type, sizeof(record.media_type));
     random_text(random, record.boot_id, sizeof(record.boot_id));
     record.complete = next_random(random) % 2 == 0;
@@ -70,7 +71,7 @@ static void assert_same_extents(const struct extents *a, const struct extents *b
 static void assert_same_blob(const struct blob_record *a, const struct blob_record *b)
 {
     assert_true(a->size == b->size && a->complete == b->complete);
-    assert_true(a->last_used_ms == b->last_used_ms);
+    assert_true(a->last_used_ms == b->last_used_ms && a->verified_ms == b->verified_ms);
     assert_string_equal(a->media_type, b->media_type);
     assert_string_equal(a->boot_id, b->boot_id);
     assert_same_extents(&a->present, &b->present);
@@ -191,7 +192,7 @@ static void assert_whole_only(const struct buf *bytes, bool (*is_record)(struct 
     buf_append(&changed, "\0", 1);
     assert_false(is_record(view_of_buf(&changed)));
     changed.length--;
-    static const char versions[] = {0, 3, 127};
+    static const char versions[] = {0, 4, 127};
     for (size_t i = 0; i < sizeof(versions); i++) {
         changed.data[0] = versions[i];
         assert_false(is_record(view_of_buf(&changed)));
@@ -268,26 +269,31 @@ static void blob_record_decode__reaches_to_the_largest_file(void **state)
     buf_release(&bytes);
 }
 
-/* version, complete, size, last use, type, boot, then twice: count of extents, gap and length. */
+/* version, complete, size, last use, verified, type, boot, then twice: count of extents, gap and
+ * length. */
 static void blob_record_decode__rejects_what_cannot_be(void **state)
 {
     (void)state;
-    assert_true(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x00\x64\x00")));
-    assert_true(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x00\x64\x01\x05\x05")));
-    assert_false(is_blob(VIEW("\x01\x00\x64\x05\x00\x00\x01\x00\x64\x00"))); /* another version */
+    assert_true(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x64\x00")));
+    assert_true(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x64\x01\x05\x05")));
     assert_false(
-        is_blob(VIEW("\x02\x01\x64\x05\x00\x00\x01\x00\x64\x00"))); /* whole, and yet in parts */
-    assert_false(is_blob(VIEW("\x02\x01\x64\x05\x00\x00\x00\x01\x00\x64")));
-    assert_true(is_blob(VIEW("\x02\x01\x64\x05\x00\x00\x00\x00")));
-    assert_false(is_blob(VIEW("\x02\x02\x64\x05\x00\x00\x01\x00\x64\x00"))); /* not a truth */
-    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x00\x65\x00"))); /* behind the end */
-    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x00\x64\x01\x00\x65")));
-    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x65\x01\x00")));
-    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x01\x00\x00\x00"))); /* empty */
-    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x02\x00\x05\x00"))); /* one is missing */
-    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x02\x00\x05\x00\x05\x00"))); /* touching */
-    assert_true(is_blob(VIEW("\x02\x00\x64\x05\x00\x00\x02\x00\x05\x01\x05\x00")));
-    assert_false(is_blob(VIEW("\x02\x00\x64\x05\x02"
+        is_blob(VIEW("\x02\x00\x64\x05\x06\x00\x00\x01\x00\x64\x00"))); /* another version */
+    assert_false(is_blob(
+        VIEW("\x03\x01\x64\x05\x06\x00\x00\x01\x00\x64\x00"))); /* whole, and yet in parts */
+    assert_false(is_blob(VIEW("\x03\x01\x64\x05\x06\x00\x00\x00\x01\x00\x64")));
+    assert_true(is_blob(VIEW("\x03\x01\x64\x05\x06\x00\x00\x00\x00")));
+    assert_false(is_blob(VIEW("\x03\x02\x64\x05\x06\x00\x00\x01\x00\x64\x00"))); /* not a truth */
+    assert_false(
+        is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x65\x00"))); /* behind the end */
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x64\x01\x00\x65")));
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x65\x01\x00")));
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x00\x00"))); /* empty */
+    assert_false(
+        is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x02\x00\x05\x00"))); /* one is missing */
+    assert_false(
+        is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x02\x00\x05\x00\x05\x00"))); /* touching */
+    assert_true(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x02\x00\x05\x01\x05\x00")));
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x02"
                               "a\0\x00\x00\x00"))); /* a NUL inside */
 }
 

@@ -204,8 +204,8 @@ static void store_open__is_refused_while_another_has_it(void **state)
 {
     (void)state;
     open_store();
-    assert_refused(ERR_CONFIG, "in use");
-    assert_refused(ERR_CONFIG, "in use");
+    assert_refused(ERR_CACHE_IN_USE, "in use");
+    assert_refused(ERR_CACHE_IN_USE, "in use");
     close_store();
     open_store();
 }
