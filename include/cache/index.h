@@ -53,6 +53,9 @@ void index_each_blob(struct index *index,
                                    const struct blob_record *record),
                      void *argument);
 
+/* What its files take on the disk. */
+uint64_t index_bytes(const struct index *index);
+
 /* Writes: copied and queued. */
 void index_put_blob(struct index *index, const struct digest *digest,
                     const struct blob_record *record);

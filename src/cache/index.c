@@ -42,7 +42,8 @@ struct write {
 
 struct index {
     struct index_env lmdb;
-    pthread_key_t reader; /* this thread's struct reader */
+    _Atomic uint64_t bytes; /* on the disk, after the last commit */
+    pthread_key_t reader;   /* this thread's struct reader */
     pthread_t thread;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t filled;
@@ -208,6 +209,11 @@ void index_each_blob(struct index *index,
     mdb_txn_reset(txn);
 }
 
+uint64_t index_bytes(const struct index *index)
+{
+    return index->bytes;
+}
+
 /* ---- the writer ---- */
 
 static int touch(struct index *index, MDB_txn *txn, const struct write *write)
@@ -265,6 +271,7 @@ static void commit(struct index *index, struct list *batch)
     if (code != 0)
         log_message(CONFIG_LOG_ERROR, "index", "a write to the index failed: %s",
                     mdb_strerror(code));
+    index->bytes = index_env_bytes(&index->lmdb);
     stats_add(STAT_INDEX_COMMITS, AT_ALL, 1);
 }
 
@@ -438,6 +445,7 @@ enum err index_open(const char *directory, struct index **ret_index, bool *ret_i
         free(index);
         return err;
     }
+    index->bytes = index_env_bytes(&index->lmdb);
     list_init(&index->queue);
     list_init(&index->readers);
     pthread_mutex_init(&index->mutex, NULL);

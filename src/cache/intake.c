@@ -1,6 +1,7 @@
 #include "cache/intake.h"
 
 #include "cache/evict.h"
+#include "cache/footprint.h"
 #include "cache/partial.h"
 #include "io/disk.h"
 
@@ -21,6 +22,13 @@ uint64_t intake_missing(const struct intake *intake, struct extent range)
         range.start = gap.end;
     }
     return missing;
+}
+
+uint64_t intake_growth(const struct intake *intake, struct extent range)
+{
+    if (intake->blob->size < range.end)
+        range.end = intake->blob->size;
+    return footprint_missing(intake_present(intake), range);
 }
 
 enum err intake_take_size(struct intake *intake, const struct source *source, uint64_t size)
@@ -49,7 +57,7 @@ enum err intake_reserve(struct intake *intake, uint64_t bytes)
         return OK;
     uint64_t more = bytes - intake->reserved;
     enum err err =
-        evict_reserve(intake->store, extents_total(intake_present(intake)) + bytes, more);
+        evict_reserve(intake->store, footprint_of_extents(intake_present(intake)) + bytes, more);
     if (err == OK)
         intake->reserved = bytes;
     else
@@ -77,14 +85,15 @@ enum err intake_store(struct intake *intake, uint64_t at, const char *data, size
 
     while (extents_first_gap(intake_present(intake), rest, &gap)) {
         uint64_t part = gap.end - gap.start;
-        enum err err = intake_reserve(intake, part);
+        uint64_t growth = footprint_growth(intake_present(intake), gap);
+        enum err err = intake_reserve(intake, growth);
         if (err == OK)
             err = disk_write(intake->blob->fd, data + (gap.start - at), part, gap.start);
         if (err != OK)
             return err;
         blob_publish(intake->blob, gap);
         intake->received += part;
-        use(intake, part);
+        use(intake, growth);
         rest.start = gap.end;
     }
     return OK;

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cache/footprint.h"
 #include "io/disk.h"
 #include "wire/manifest.h"
 
@@ -32,7 +33,7 @@ static void take_out(struct opening *opening, const char *path, const char *why)
     index_delete_blob(opening->store->index, &opening->blob->digest);
     (void)unlinkat(opening->store->directory, path, 0);
     if (opening->record.complete) {
-        opening->store->used -= opening->record.size;
+        opening->store->used -= footprint_of_record(&opening->record);
         stats_subtract(STAT_CACHED_BLOBS, AT_ALL, 1);
         stats_subtract(STAT_CACHED_BYTES, AT_ALL, opening->record.size);
     }
@@ -93,8 +94,8 @@ static void open_partial(struct opening *opening)
     bool same_boot =
         opening->store->boot_id[0] != '\0' && strcmp(record->boot_id, opening->store->boot_id) == 0;
     if (!same_boot) { /* what was not synced may be lost, or worse: be there in part */
-        opening->store->used -= extents_total(&record->present);
-        opening->store->used += extents_total(&record->durable);
+        opening->store->used -= footprint_of_extents(&record->present);
+        opening->store->used += footprint_of_extents(&record->durable);
         extents_release(&record->present);
         extents_copy(&record->durable, &record->present);
     }
@@ -106,7 +107,7 @@ static void open_partial(struct opening *opening)
     if (opening->fd >= 0)
         close(opening->fd);
     opening->fd = -1;
-    opening->store->used -= extents_total(&record->present);
+    opening->store->used -= footprint_of_extents(&record->present);
     index_delete_blob(opening->store->index, &opening->blob->digest);
     (void)unlinkat(opening->store->directory, path, 0);
 }
@@ -127,7 +128,7 @@ static bool adopt(struct opening *opening)
         close(fd);
         return false;
     }
-    store->used -= extents_total(&record->present);
+    store->used -= footprint_of_extents(&record->present);
     blob_record_release(record);
     record->complete = opening->complete = true;
     record->size = (uint64_t)file.st_size;
@@ -136,7 +137,7 @@ static bool adopt(struct opening *opening)
     if (record->media_type[0] == '\0')
         guess_media_type(opening);
     index_put_blob(store->index, &opening->blob->digest, record);
-    store->used += record->size;
+    store->used += footprint_of_size(record->size);
     stats_add(STAT_CACHED_BLOBS, AT_ALL, 1);
     stats_add(STAT_CACHED_BYTES, AT_ALL, record->size);
     return true;

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "cache/footprint.h"
 #include "io/disk.h"
 
 enum err partial_create(struct store *store, struct blob *blob)
@@ -105,6 +106,7 @@ void partial_discard(struct store *store, struct blob *blob)
 
     blob_path_partial(&blob->digest, path);
     index_delete_blob(store->index, &blob->digest);
+    store->used -= footprint_of_extents(&blob->present); /* the owner loop's to change */
     if (unlinkat(store->directory, path, 0) != 0)
         log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be removed: %s", path, strerror(errno));
 }
