@@ -9,7 +9,7 @@ import pytest
 
 from harness.entrepot import Entrepot
 from harness.images import blob_image
-from harness.util import Gate, MiB, Threads, digest_of, let_pass, noise, wait_until
+from harness.util import ROOT, Gate, MiB, Threads, digest_of, let_pass, noise, wait_until
 
 LAYERS = [noise(3 * MiB, seed) for seed in range(8)]
 DIGESTS = [digest_of(layer) for layer in LAYERS]
@@ -159,6 +159,30 @@ def test_when_all_is_in_use_new_bytes_get_503_and_cached_ones_are_served(entrepo
         "there is room when nobody reads",
     )
     wait_until(lambda: not mirror.holds(digest_of(big)), "the other one went for it")
+
+
+def replayed(trace, budget):
+    """The row of bench/eviction's table for that budget: shares of requests and bytes, by LRU and by Entrepot."""
+    command = [ROOT / "bench" / "eviction", "--trace", trace, "--budgets", budget]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    rows = [[cell.strip() for cell in line.split("|")] for line in printed.splitlines()]
+    return next(row[4:8] for row in rows if len(row) > 2 and row[2] == f"{budget} %")
+
+
+def test_the_log_can_be_replayed_through_the_order_of_eviction(entrepot, upstream, tmp_path):
+    """bench/eviction reads the log as it is: three hits in five, with all that was asked for in the cache."""
+    upstream.add(blob_image(LAYERS[0]), "library/x", "1")
+    mirror = entrepot(upstream)
+    for _ in range(2):
+        assert mirror.get("/v2/library/x/manifests/1").status == 200
+        get(mirror, 0)
+    assert mirror.get(target(0), headers={"Range": "bytes=5-9"}).status == 206
+    wait_until(lambda: len(mirror.log(event="request", method="GET")) == 5, "all are logged")
+    assert replayed(mirror.out, "200") == ["60.0%", "60.0%", "50.0%", "50.0%"]
+    # By hand: the small one is older than the large ones, and Entrepot keeps it.
+    words = tmp_path / "words"
+    words.write_text("0 small 9000\n1 a 5000000\n2 b 5000000\n3 c 5000000\n4 small 9000\n")
+    assert replayed(words, "70") == ["0.0%", "20.0%", "0.0%", "0.1%"]
 
 
 @pytest.fixture
