@@ -17,7 +17,7 @@
  * A victim's record goes first, then its file; in between its digest is claimed in the table of
  * open blobs, so that a request that comes just then waits, and finds it gone. Its file is closed
  * before, so that its blocks are given back then; those of a blob that failed while it was read are
- * given back when its last reader has left.
+ * counted until its last reader has left.
  */
 
 #include <pthread.h>

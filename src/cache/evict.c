@@ -53,6 +53,12 @@ struct victims {
     size_t count, capacity;
 };
 
+/* What is taken, or will be. */
+static uint64_t taken(const struct store *store)
+{
+    return store->used + store->reserved + store->blobs.unlinked;
+}
+
 enum err evict_reserve(struct store *store, uint64_t size, uint64_t bytes)
 {
     uint64_t budget = evict_budget(store);
@@ -66,7 +72,7 @@ enum err evict_reserve(struct store *store, uint64_t size, uint64_t bytes)
         return ERR_OVER_BUDGET;
     }
     store->reserved += bytes; /* first: of two who come at once at most one is told that he fits */
-    if (store->used + store->reserved <= budget)
+    if (taken(store) <= budget)
         return OK;
     store->reserved -= bytes;
     return ERR_NO_ROOM;
@@ -86,7 +92,7 @@ void evict_press(struct store *store)
 
 bool evict_is_due(const struct store *store)
 {
-    return store->used + store->reserved > high_water(store);
+    return taken(store) > high_water(store);
 }
 
 static bool collect(void *argument, const struct digest *digest, const struct blob_record *record)
@@ -136,6 +142,7 @@ static uint64_t remove_blob(struct store *store, const struct digest *digest)
         else
             blob_path_partial(digest, path);
         (void)unlinkat(store->directory, path, 0);
+        blobs_close_forgotten(&store->blobs); /* one that failed may have the file open */
         store->used -= size;
         if (record.complete)
             forget_complete(store, record.size);
@@ -159,7 +166,7 @@ static void on_work(struct disk_job *job)
     uint64_t goal =
         evictor->wanted > top - low ? top - (evictor->wanted < top ? evictor->wanted : top) : low;
     for (size_t i = 0; i < victims.count; i++) {
-        if (store->used + store->reserved <= goal)
+        if (taken(store) <= goal)
             break;
         uint64_t size = remove_blob(store, &victims.digests[victims.list[i].number]);
         removed += size > 0;
@@ -193,7 +200,7 @@ static void answer_all_locked(struct evictor *evictor, struct list *list, enum e
     while (!list_is_empty(list)) {
         struct evict_waiter *waiter = container_of(list->next, struct evict_waiter, node);
         list_unlink(&waiter->node);
-        bool fits = store->used + store->reserved + waiter->bytes <= evict_budget(store);
+        bool fits = taken(store) + waiter->bytes <= evict_budget(store);
         answer(waiter, err != OK || fits ? err : ERR_NO_ROOM);
     }
 }
@@ -300,7 +307,7 @@ static void report(struct evictor *evictor)
     uint64_t total = store->config->cache_size;
     bool scarce = evict_budget(store) < total / 4;
 
-    stats_set(STAT_CACHE_USED, AT_ALL, store->used + overhead(store));
+    stats_set(STAT_CACHE_USED, AT_ALL, store->used + store->blobs.unlinked + overhead(store));
     if (scarce && !evictor->told)
         log_message(
             CONFIG_LOG_ERROR, "evict",

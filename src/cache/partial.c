@@ -105,8 +105,10 @@ void partial_discard(struct store *store, struct blob *blob)
     char path[BLOB_PATH_SIZE];
 
     blob_path_partial(&blob->digest, path);
+    uint64_t bytes = footprint_of_extents(&blob->present); /* the owner loop's to change */
     index_delete_blob(store->index, &blob->digest);
-    store->used -= footprint_of_extents(&blob->present); /* the owner loop's to change */
+    blob_unlinked(blob, bytes); /* first: it lies there until it is closed */
+    store->used -= bytes;
     if (unlinkat(store->directory, path, 0) != 0)
         log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be removed: %s", path, strerror(errno));
 }

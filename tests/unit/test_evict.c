@@ -354,6 +354,24 @@ static struct blob *open_blob(int number)
     return blob;
 }
 
+static void evict_reserve__counts_what_was_unlinked_and_is_open(void **state)
+{
+    uint64_t budget = evict_budget(&store) - ROOM;
+
+    (void)state;
+    put_blob(0, 1);
+    struct blob *blob = open_blob(0);
+    blob_forget(blob);
+    blob_unlinked(blob, TAKEN);
+    store.used -= TAKEN;
+    assert_int_equal(evict_reserve(&store, budget, budget), ERR_NO_ROOM);
+    blob_unref(blob); /* the last reader; it is closed by whoever may sleep */
+    assert_int_equal(evict_reserve(&store, budget, budget), ERR_NO_ROOM);
+    blobs_close_forgotten(&store.blobs);
+    assert_int_equal(evict_reserve(&store, budget, budget), OK);
+    evict_unreserve(&store, budget);
+}
+
 static void evict_run__leaves_what_is_used(void **state)
 {
     char byte;
@@ -513,6 +531,7 @@ int main(void)
         TEST(evict_wait__says_so_when_all_is_in_use),
         TEST(evict_wait__ends_with_the_evictor),
         TEST(evict_leave__takes_the_wish_back),
+        TEST(evict_reserve__counts_what_was_unlinked_and_is_open),
         TEST(evict_run__leaves_what_is_used),
         TEST(evict_run__ends_when_all_are_used),
         TEST(evict_run__counts_a_use_that_is_on_its_way),
