@@ -88,6 +88,8 @@ struct blob {
     _Atomic uint64_t whole_epoch; /* manifests: the eviction epoch in which all that it points at
                                    * was seen to be cached; 0: never */
 
+    _Atomic uint64_t unlinked; /* see blob_unlinked() */
+
     /* the owner loop's own */
     struct fetch *fetch;    /* borrowed; NULL: nobody fills it */
     struct extents durable; /* of `present`: what outlives a power cut, as far as it was recorded */
@@ -136,6 +138,7 @@ struct blobs {
     pthread_mutex_t mutex;           /* guards `forgotten`; taken last */
     struct list forgotten;           /* in no bucket, referred to by nobody: to be closed */
     _Atomic uint64_t open;           /* blobs in memory */
+    _Atomic uint64_t unlinked;       /* bytes that still lie on the disk, see blob_unlinked() */
     _Atomic uint64_t eviction_epoch; /* moves whenever a blob is evicted; starts at 1 */
 };
 
@@ -166,6 +169,10 @@ struct blob *blobs_claim(struct blobs *table, const struct digest *digest);
  * the digest by now. Thread: any.
  */
 struct blob *blobs_seize(struct blobs *table, struct blob *blob);
+
+/* Closes those that have left the table and that nobody refers to. May sleep (close). Thread: any
+ * but serve loops. */
+void blobs_close_forgotten(struct blobs *table);
 
 /* Closes blobs that have been idle since before `before_ms`, or all idle ones beyond `keep`. May
  * sleep (close). Thread: any but serve loops. */
@@ -221,6 +228,9 @@ void blob_finish(struct blob *blob);
  * ours. Of a COMPLETE one, which was seized, it stays what it is. */
 void blob_fail(struct blob *blob, enum err err, const unsigned char *held_by,
                uint64_t retry_after_s);
+
+/* Its file was unlinked, and takes so much of the disk until the last reader has left. */
+void blob_unlinked(struct blob *blob, uint64_t bytes);
 
 /* Takes it out of the table; those who have it keep it. */
 void blob_forget(struct blob *blob);

@@ -2,12 +2,22 @@
 #define CACHE_EVICT_H
 
 /*
- * Keeps the disk under its budget by unlinking what is least worth keeping: the blobs, whole or
- * partial, that were used least recently, and that nobody reads or fills now. Space is counted
- * before a fill starts, so that what runs now fits too. What is pinned (pins.h) never goes.
+ * Keeps the disk under its budget by unlinking what is least worth keeping of the blobs, whole or
+ * partial, that nobody reads or fills now: by age and size, as worth.h has it, with its sources;
+ * bench/eviction shows the hit ratios beside plain LRU's. What is pinned (pins.h) never goes.
+ *
+ * The budget is cache_size less what the index takes now, with room for it to grow, and whatever
+ * else lies in the folder. A blob counts with its blocks, see footprint.h. Space is reserved before
+ * a fill starts, so that what runs now fits too. An index that takes all of a small cache_size
+ * leaves no room for blobs: that is said in the log, and every fill ends with ERR_OVER_BUDGET.
+ *
+ * A fill that finds no room waits for one pass and not for other fills: if others hold all the room
+ * and bring nothing, it ends with ERR_NO_ROOM as soon as the pass has removed what can be removed.
  *
  * A victim's record goes first, then its file; in between its digest is claimed in the table of
- * open blobs, so that a request that comes just then waits, and finds it gone.
+ * open blobs, so that a request that comes just then waits, and finds it gone. Its file is closed
+ * before, so that its blocks are given back then; those of a blob that failed while it was read are
+ * counted until its last reader has left.
  */
 
 #include <pthread.h>
@@ -24,6 +34,7 @@ struct evictor {
     struct loop *loop;   /* borrowed; whose pool jobs it runs */
     struct disk_job job;
     bool running;
+    bool told;              /* that the index leaves little room */
     uint64_t not_before_ms; /* after a pass that could remove nothing */
     uint64_t removed;       /* by the last pass */
     struct pins pins;       /* of the running pass */
@@ -51,8 +62,11 @@ void evictor_init(struct evictor *evictor, struct store *store, struct loop *loo
 /* After evictor_stop(). */
 void evictor_release(struct evictor *evictor);
 
+/* What blobs may take now. Thread: any. */
+uint64_t evict_budget(const struct store *store);
+
 /*
- * Counts `bytes` that a fill will still write, after which there will be `size` bytes of its blob.
+ * Counts `bytes` of the disk that a fill will still take, after which its blob will take `size`.
  * ERR_OVER_BUDGET: the blob could never fit. ERR_NO_ROOM: it does not fit now, and nothing was
  * counted; evict_wait() may help. Thread: any.
  */
@@ -75,7 +89,8 @@ void evict_press(struct store *store);
  * somebody has to wait for it. Thread: any. */
 bool evict_is_due(const struct store *store);
 
-/* Starts a pass over the index in the pool, when one is due. Thread: evictor->loop. */
+/* To be called every so often: starts a pass over the index in the pool, when one is due, and keeps
+ * the metrics of the budget. Thread: evictor->loop. */
 void evict_run(struct evictor *evictor);
 
 /* Calls back when no pass is running, and runs none after that. Thread: evictor->loop. */

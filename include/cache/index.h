@@ -65,6 +65,9 @@ void index_each_manifest(struct index *index,
                          bool (*visit)(void *argument, const struct holding_record *record),
                          void *argument);
 
+/* What its files take on the disk. */
+uint64_t index_bytes(const struct index *index);
+
 /* Writes: copied and queued. The names of a tag and a repository are as long as the distribution-
  * spec allows at most. */
 void index_put_blob(struct index *index, const struct digest *digest,

@@ -8,6 +8,7 @@
 
 #include <lmdb.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -22,6 +23,9 @@ struct index_env {
 /* As index_open() has it. Sleeps. Thread: main. */
 enum err index_env_open(const char *directory, struct index_env *env, bool *ret_is_new,
                         struct buf *ret_problem) MUST_CHECK;
+
+/* What its files take on the disk. Thread: any. */
+uint64_t index_env_bytes(const struct index_env *env);
 
 /* Syncs and closes. Thread: main, when no other uses it. */
 void index_env_close(struct index_env *env);

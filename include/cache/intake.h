@@ -20,7 +20,7 @@ struct intake {
     struct blob *blob;   /* borrowed */
     uint64_t received;   /* new bytes written */
     uint64_t recorded;   /* `received` when the extents were last recorded */
-    uint64_t reserved;   /* of the budget, and not yet used */
+    uint64_t reserved;   /* of the budget, and not yet used: blocks of the disk */
     uint64_t lacking;    /* what a reservation that found no room asked for */
 };
 
@@ -30,13 +30,16 @@ const struct extents *intake_present(const struct intake *intake);
 /* How many bytes of `range` are missing; to the end of the blob when that is known. */
 uint64_t intake_missing(const struct intake *intake, struct extent range);
 
+/* What these will take on the disk when they are here. */
+uint64_t intake_growth(const struct intake *intake, struct extent range);
+
 /* Takes the blob's size, as `source` tells it in an answer. ERR_SIZE_MISMATCH: it was told
  * otherwise before, by an answer or by a manifest; that is forgotten then, for the next try. */
 enum err intake_take_size(struct intake *intake, const struct source *source,
                           uint64_t size) MUST_CHECK;
 
-/* Sees to it that `bytes` are reserved in the budget for what is still to be written. ERR_NO_ROOM,
- * ERR_OVER_BUDGET. */
+/* Sees to it that `bytes` of the disk are reserved in the budget for what is still to be written.
+ * ERR_NO_ROOM, ERR_OVER_BUDGET. */
 enum err intake_reserve(struct intake *intake, uint64_t bytes) MUST_CHECK;
 
 /* Gives back what was reserved and not used. */

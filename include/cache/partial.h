@@ -24,7 +24,8 @@ void partial_record(struct store *store, struct blob *blob);
  */
 void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy);
 
-/* The bytes are wrong: removes record and file. Thread: the blob's owner loop. */
+/* The bytes are wrong: removes record and file, and counts them no more. Thread: the blob's owner
+ * loop. */
 void partial_discard(struct store *store, struct blob *blob);
 
 #endif

@@ -39,10 +39,12 @@ struct store {
     struct absences absences;
     struct disk_rest disk_rest;
     struct upstreams upstreams;
+    uint64_t aside; /* bytes of the disk that are neither blobs' nor the index's: what was set
+                     * aside, and small change; constant */
     char boot_id[RECORD_BOOT_ID_SIZE];   /* of the running kernel; "" when it does not say */
-    _Atomic uint64_t used;               /* bytes of complete and partial blobs */
+    _Atomic uint64_t used;               /* by complete and partial blobs, see footprint.h */
     _Atomic uint64_t pressed;            /* a ceiling below the budget, for the next eviction */
-    _Atomic uint64_t reserved;           /* bytes that running fills will still write */
+    _Atomic uint64_t reserved;           /* what running fills will still use */
     _Atomic(struct evictor *) evictor;   /* who makes room; NULL: nobody yet, or no more */
     _Atomic(struct scrubber *) scrubber; /* who looks for damage; NULL: nobody yet, or no more */
 };
@@ -50,8 +52,9 @@ struct store {
 /*
  * Makes or takes over the cache directory, refuses one that is not ours, of another layout, or in
  * use by another process (ERR_CACHE_IN_USE; `ret_problem` says what to do), opens the index, or
- * makes it anew from blobs/, and removes partial files that nothing is recorded about. Sleeps.
- * Thread: main, before the loops run.
+ * makes it anew from blobs/, and removes partial files that nothing is recorded about, and what
+ * lies in others beyond their records: so that what is counted is what there is. Sleeps. Thread:
+ * main, before the loops run.
  */
 enum err store_open(struct store *store, const struct config *config,
                     struct buf *ret_problem) MUST_CHECK;

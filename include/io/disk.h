@@ -38,6 +38,10 @@ void disk_warm(int fd, uint64_t offset, uint64_t length);
 /* Writes all of it, whatever write() makes of it. May sleep: pool and fetch loops only. */
 enum err disk_write(int fd, const void *data, uint64_t length, uint64_t offset) MUST_CHECK;
 
+/* Gives the blocks back that lie in this range; they read as zeros then. Where the file system
+ * cannot, nothing happens. May sleep. */
+void disk_punch(int fd, uint64_t offset, uint64_t length);
+
 /* Reads exactly `length` bytes; ERR_DISK_FAILED when the file is shorter. May sleep. */
 enum err disk_read(int fd, void *data, uint64_t length, uint64_t offset) MUST_CHECK;
 

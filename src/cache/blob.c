@@ -94,6 +94,7 @@ static void blob_free(struct blob *blob)
     extents_release(&blob->durable);
     pthread_mutex_destroy(&blob->mutex);
     blob->table->open--;
+    blob->table->unlinked -= blob->unlinked;
     stats_subtract(STAT_OPEN_BLOBS, AT_ALL, 1);
     free(blob);
 }
@@ -195,6 +196,18 @@ static void move(struct list *node, struct list *to)
     list_append(to, node);
 }
 
+void blobs_close_forgotten(struct blobs *table)
+{
+    struct list closing;
+
+    list_init(&closing);
+    pthread_mutex_lock(&table->mutex);
+    while (!list_is_empty(&table->forgotten))
+        move(table->forgotten.next, &closing);
+    pthread_mutex_unlock(&table->mutex);
+    free_all(&closing);
+}
+
 void blobs_sweep(struct blobs *table, uint64_t before_ms, uint64_t keep)
 {
     struct list closing;
@@ -212,11 +225,7 @@ void blobs_sweep(struct blobs *table, uint64_t before_ms, uint64_t keep)
         pthread_mutex_unlock(&bucket->mutex);
         free_all(&closing);
     }
-    pthread_mutex_lock(&table->mutex);
-    while (!list_is_empty(&table->forgotten))
-        move(table->forgotten.next, &closing);
-    pthread_mutex_unlock(&table->mutex);
-    free_all(&closing);
+    blobs_close_forgotten(table);
 }
 
 struct blob *blob_ref(struct blob *blob)
@@ -247,6 +256,12 @@ struct blob *blob_unref(struct blob *blob)
     list_append(&blob->table->forgotten, &blob->node);
     pthread_mutex_unlock(&blob->table->mutex);
     return NULL;
+}
+
+void blob_unlinked(struct blob *blob, uint64_t bytes)
+{
+    blob->table->unlinked += bytes;
+    blob->unlinked += bytes;
 }
 
 void blob_forget(struct blob *blob)

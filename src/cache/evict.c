@@ -5,16 +5,33 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cache/footprint.h"
 #include "cache/removal.h"
+#include "cache/worth.h"
 
-enum { EMPTY_PASS_PAUSE_MS = 2000, PRESS_SLACK = 256 << 20 };
+enum { EMPTY_PASS_PAUSE_MS = 2000, PRESS_SLACK = 256 << 20, INDEX_ROOM = 64 << 10 };
+
+/* What is not the blobs'. */
+static uint64_t overhead(const struct store *store)
+{
+    return index_bytes(store->index) + store->aside;
+}
+
+uint64_t evict_budget(const struct store *store)
+{
+    uint64_t total = store->config->cache_size, taken = overhead(store);
+
+    /* A commit may copy half of the pages, and a reader keep the old ones from being used again. */
+    taken += index_bytes(store->index) / 2 + INDEX_ROOM;
+    return taken < total ? total - taken : 0;
+}
 
 /* The budget, or less when the disk was full before that. */
 static uint64_t ceiling(const struct store *store)
 {
-    uint64_t pressed = store->pressed;
+    uint64_t pressed = store->pressed, budget = evict_budget(store);
 
-    return pressed < store->config->cache_size ? pressed : store->config->cache_size;
+    return pressed < budget ? pressed : budget;
 }
 
 /* A pass makes room below the budget, so that not every blob that comes starts one, or waits for
@@ -24,7 +41,7 @@ static uint64_t low_water(const struct store *store)
 {
     uint64_t top = ceiling(store), slack = top - top / 100 * 95;
 
-    if (top < store->config->cache_size && slack > PRESS_SLACK)
+    if (top < evict_budget(store) && slack > PRESS_SLACK)
         slack = PRESS_SLACK;
     return top - slack;
 }
@@ -34,27 +51,33 @@ static uint64_t high_water(const struct store *store)
     return ceiling(store) / 100 * 98;
 }
 
-struct victim {
-    struct digest digest;
-    int64_t last_used_ms;
-};
-
 struct victims {
-    struct victim *list; /* owned */
+    struct worth *list;     /* owned */
+    struct digest *digests; /* owned; by list[].number */
     size_t count, capacity;
     struct pins *pins; /* borrowed; what is no victim */
 };
 
+/* What is taken, or will be. */
+static uint64_t taken(const struct store *store)
+{
+    return store->used + store->reserved + store->blobs.unlinked;
+}
+
 enum err evict_reserve(struct store *store, uint64_t size, uint64_t bytes)
 {
-    if (size > store->config->cache_size) {
+    uint64_t budget = evict_budget(store);
+
+    if (size > budget) {
         log_message(CONFIG_LOG_ERROR, "evict",
-                    "a blob of %llu bytes is larger than the whole cache (cache_size: %llu bytes)",
-                    (unsigned long long)size, (unsigned long long)store->config->cache_size);
+                    "a blob that takes %llu bytes is larger than the whole cache: raise cache_size "
+                    "(%llu bytes, of which %llu are not for blobs: the index)",
+                    (unsigned long long)size, (unsigned long long)store->config->cache_size,
+                    (unsigned long long)overhead(store));
         return ERR_OVER_BUDGET;
     }
     store->reserved += bytes; /* first: of two who come at once at most one is told that he fits */
-    if (store->used + store->reserved <= store->config->cache_size)
+    if (taken(store) <= budget)
         return OK;
     store->reserved -= bytes;
     return ERR_NO_ROOM;
@@ -74,7 +97,7 @@ void evict_press(struct store *store)
 
 bool evict_is_due(const struct store *store)
 {
-    return store->used + store->reserved > high_water(store);
+    return taken(store) > high_water(store);
 }
 
 static bool collect(void *argument, const struct digest *digest, const struct blob_record *record)
@@ -87,16 +110,15 @@ static bool collect(void *argument, const struct digest *digest, const struct bl
     if (victims->count == victims->capacity) {
         victims->capacity = victims->capacity == 0 ? 1024 : 2 * victims->capacity;
         victims->list = check_realloc(victims->list, victims->capacity * sizeof(*victims->list));
+        victims->digests =
+            check_realloc(victims->digests, victims->capacity * sizeof(*victims->digests));
     }
-    victims->list[victims->count++] = (struct victim){*digest, record->last_used_ms};
+    victims->digests[victims->count] = *digest;
+    victims->list[victims->count] = (struct worth){.bytes = footprint_of_record(record),
+                                                   .last_used_ms = record->last_used_ms,
+                                                   .number = victims->count};
+    victims->count++;
     return true;
-}
-
-static int by_last_use(const void *a, const void *b)
-{
-    const struct victim *left = a, *right = b;
-
-    return (left->last_used_ms > right->last_used_ms) - (left->last_used_ms < right->last_used_ms);
 }
 
 /* Returns the bytes that were given back; 0: somebody uses it, or it has gone. */
@@ -129,20 +151,20 @@ static void on_work(struct disk_job *job)
     index_flush_wait(store->index); /* touches that are on their way count */
     pins_compute(&evictor->pins, store);
     index_each_blob(store->index, collect, &victims);
-    if (victims.count > 0)
-        qsort(victims.list, victims.count, sizeof(*victims.list), by_last_use);
+    worth_sort(victims.list, victims.count, clock_wall_ms());
     uint64_t low = low_water(store), top = ceiling(store);
     uint64_t goal =
         evictor->wanted > top - low ? top - (evictor->wanted < top ? evictor->wanted : top) : low;
     for (size_t i = 0; i < victims.count; i++) {
-        if (store->used + store->reserved <= goal)
+        if (taken(store) <= goal)
             break;
-        uint64_t size = remove_blob(store, &victims.list[i].digest);
+        uint64_t size = remove_blob(store, &victims.digests[victims.list[i].number]);
         removed += size > 0;
         bytes += size;
     }
     free(victims.list);
-    pins_end(&evictor->pins, store, store->used + store->reserved > goal);
+    pins_end(&evictor->pins, store, taken(store) > goal);
+    free(victims.digests);
     store->pressed = UINT64_MAX;
     evictor->removed = removed;
     if (removed == 0)
@@ -169,7 +191,7 @@ static void answer_all_locked(struct evictor *evictor, struct list *list, enum e
     while (!list_is_empty(list)) {
         struct evict_waiter *waiter = container_of(list->next, struct evict_waiter, node);
         list_unlink(&waiter->node);
-        bool fits = store->used + store->reserved + waiter->bytes <= store->config->cache_size;
+        bool fits = taken(store) + waiter->bytes <= evict_budget(store);
         answer(waiter, err != OK || fits ? err : ERR_NO_ROOM);
     }
 }
@@ -269,9 +291,27 @@ void evictor_release(struct evictor *evictor)
     pthread_mutex_destroy(&evictor->mutex);
 }
 
+/* The metrics; and once, that there is next to no room for blobs. */
+static void report(struct evictor *evictor)
+{
+    const struct store *store = evictor->store;
+    uint64_t total = store->config->cache_size;
+    bool scarce = evict_budget(store) < total / 4;
+
+    stats_set(STAT_CACHE_USED, AT_ALL, store->used + store->blobs.unlinked + overhead(store));
+    if (scarce && !evictor->told)
+        log_message(
+            CONFIG_LOG_ERROR, "evict",
+            "the index takes %llu of the %llu bytes of cache_size, which leaves little room for "
+            "blobs: raise cache_size",
+            (unsigned long long)overhead(store), (unsigned long long)total);
+    evictor->told = scarce;
+}
+
 void evict_run(struct evictor *evictor)
 {
     loop_check_thread(evictor->loop);
+    report(evictor);
     if (evictor->running || evictor->on_stopped != NULL || !evict_is_due(evictor->store) ||
         loop_now_ms(evictor->loop) < evictor->not_before_ms)
         return;

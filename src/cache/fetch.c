@@ -146,21 +146,16 @@ static void dispose(struct fetch *fetch)
 
 static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
 {
-    struct store *store = fetch->fetcher->store;
-    uint64_t present = extents_total(intake_present(&fetch->intake));
-
     uv_timer_stop(&fetch->timer);
     set_state(fetch, FETCH_ENDING);
     segments_cancel(&fetch->segments);
     bool unreadable =
         !fetch->hashing.running && fetch->hashing.err != OK; /* the record would lie */
     bool wrong = err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH || unreadable;
-    if (fetch->blob->fd >= 0 && (wrong || present == 0)) {
-        partial_discard(store, fetch->blob);
-        store->used -= present;
-    } else {
+    if (fetch->blob->fd >= 0 && (wrong || intake_present(&fetch->intake)->count == 0))
+        partial_discard(fetch->fetcher->store, fetch->blob);
+    else
         intake_record(&fetch->intake);
-    }
     note_end(fetch, err);
     fetch->fetcher->running--;
     blob_fail(fetch->blob, err, source_is_blameless(err) ? NULL : fetch->sources.list[0].key,
@@ -473,7 +468,7 @@ static enum err reserve_rest(struct fetch *fetch)
 
     if (size == BLOB_SIZE_UNKNOWN || !view.whole)
         return OK;
-    return intake_reserve(&fetch->intake, intake_missing(&fetch->intake, (struct extent){0, size}));
+    return intake_reserve(&fetch->intake, intake_growth(&fetch->intake, (struct extent){0, size}));
 }
 
 static void begin_idle(struct fetch *fetch)

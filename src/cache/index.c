@@ -52,7 +52,8 @@ struct write {
 
 struct index {
     struct index_env lmdb;
-    pthread_key_t reader; /* this thread's struct reader */
+    _Atomic uint64_t bytes; /* on the disk, after the last commit */
+    pthread_key_t reader;   /* this thread's struct reader */
     pthread_t thread;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t filled;
@@ -225,6 +226,11 @@ MDB_dbi index_read_table(const struct index *index, enum index_table table)
     return index->lmdb.tables[table];
 }
 
+uint64_t index_bytes(const struct index *index)
+{
+    return index->bytes;
+}
+
 /* ---- the writer ---- */
 
 /* TOUCH, VERIFY: moves a time of the record, as it is now, on. */
@@ -298,6 +304,7 @@ static bool commit(struct index *index, const struct list *batch)
                     mdb_strerror(code));
     if (code == 0 && index->refused_count > 0)
         log_message(CONFIG_LOG_INFO, "index", "the index can be written again");
+    index->bytes = index_env_bytes(&index->lmdb);
     stats_add(STAT_INDEX_COMMITS, AT_ALL, 1);
     return code == 0;
 }
@@ -550,6 +557,7 @@ enum err index_open(const char *directory, struct index **ret_index, bool *ret_i
         free(index);
         return err;
     }
+    index->bytes = index_env_bytes(&index->lmdb);
     list_init(&index->queue);
     list_init(&index->refused);
     list_init(&index->readers);

@@ -143,6 +143,23 @@ enum err index_env_open(const char *directory, struct index_env *index, bool *re
     return err;
 }
 
+uint64_t index_env_bytes(const struct index_env *index)
+{
+    static const char *const files[] = {"data.mdb", "lock.mdb"};
+    const char *folder;
+    char path[4200];
+    struct stat file;
+    uint64_t bytes = 0;
+
+    CHECK(mdb_env_get_path(index->env, &folder) == 0);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", folder, files[i]);
+        if (stat(path, &file) == 0)
+            bytes += (uint64_t)file.st_blocks * 512;
+    }
+    return bytes;
+}
+
 void index_env_close(struct index_env *index)
 {
     mdb_env_sync(index->env, 1);

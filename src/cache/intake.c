@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cache/evict.h"
+#include "cache/footprint.h"
 #include "cache/partial.h"
 #include "io/disk.h"
 
@@ -16,6 +17,13 @@ uint64_t intake_missing(const struct intake *intake, struct extent range)
     if (intake->blob->size < range.end)
         range.end = intake->blob->size;
     return range.start < range.end ? extents_missing(intake_present(intake), range) : 0;
+}
+
+uint64_t intake_growth(const struct intake *intake, struct extent range)
+{
+    if (intake->blob->size < range.end)
+        range.end = intake->blob->size;
+    return footprint_missing(intake_present(intake), range);
 }
 
 enum err intake_take_size(struct intake *intake, const struct source *source, uint64_t size)
@@ -79,7 +87,8 @@ enum err intake_store(struct intake *intake, const struct source *source, uint64
 
     while (extents_first_gap(intake_present(intake), rest, &gap)) {
         uint64_t part = gap.end - gap.start;
-        enum err err = intake_reserve(intake, part);
+        uint64_t growth = footprint_growth(intake_present(intake), gap);
+        enum err err = intake_reserve(intake, growth);
         if (err != OK)
             return err;
         err = disk_write(intake->blob->fd, data + (gap.start - at), part, gap.start);
@@ -90,7 +99,7 @@ enum err intake_store(struct intake *intake, const struct source *source, uint64
                                            * would be cut where the disk takes no more */
         blob_publish(intake->blob, gap);
         intake->received += part;
-        use(intake, part);
+        use(intake, growth);
         rest.start = gap.end;
     }
     return OK;

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cache/footprint.h"
 #include "cache/removal.h"
 #include "io/disk.h"
 #include "wire/manifest.h"
@@ -82,8 +83,8 @@ static void open_partial(struct opening *opening)
     bool same_boot =
         opening->store->boot_id[0] != '\0' && strcmp(record->boot_id, opening->store->boot_id) == 0;
     if (!same_boot) { /* what was not synced may be lost, or worse: be there in part */
-        opening->store->used -= extents_total(&record->present);
-        opening->store->used += extents_total(&record->durable);
+        opening->store->used -= footprint_of_extents(&record->present);
+        opening->store->used += footprint_of_extents(&record->durable);
         extents_release(&record->present);
         extents_copy(&record->durable, &record->present);
     }
@@ -114,7 +115,7 @@ static bool adopt(struct opening *opening)
         close(fd);
         return false;
     }
-    store->used -= extents_total(&record->present);
+    store->used -= footprint_of_extents(&record->present);
     blob_record_release(record);
     record->complete = opening->complete = true;
     record->size = (uint64_t)file.st_size;
@@ -123,7 +124,7 @@ static bool adopt(struct opening *opening)
     if (record->media_type[0] == '\0')
         guess_media_type(opening);
     index_put_blob(store->index, &opening->blob->digest, record);
-    store->used += record->size;
+    store->used += footprint_of_size(record->size);
     stats_add(STAT_CACHED_BLOBS, AT_ALL, 1);
     stats_add(STAT_CACHED_BYTES, AT_ALL, record->size);
     return true;

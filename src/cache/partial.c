@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "cache/footprint.h"
 #include "io/disk.h"
 
 enum err partial_create(struct store *store, struct blob *blob)
@@ -107,7 +108,10 @@ void partial_discard(struct store *store, struct blob *blob)
     char path[BLOB_PATH_SIZE];
 
     blob_path_partial(&blob->digest, path);
+    uint64_t bytes = footprint_of_extents(&blob->present); /* the owner loop's to change */
     index_delete_blob(store->index, &blob->digest);
+    blob_unlinked(blob, bytes); /* first: it lies there until it is closed */
+    store->used -= bytes;
     if (unlinkat(store->directory, path, 0) != 0)
         log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be removed: %s", path, strerror(errno));
 }

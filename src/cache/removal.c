@@ -7,11 +7,12 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "cache/blob.h"
+#include "cache/footprint.h"
 
 uint64_t removal_run(struct store *store, const struct digest *digest,
                      const struct blob_record *record)
 {
-    uint64_t size = record->complete ? record->size : extents_total(&record->present);
+    uint64_t bytes = footprint_of_record(record);
     char path[BLOB_PATH_SIZE];
 
     index_delete_blob(store->index, digest);
@@ -22,13 +23,14 @@ uint64_t removal_run(struct store *store, const struct digest *digest,
         blob_path_partial(digest, path);
     if (unlinkat(store->directory, path, 0) != 0 && errno != ENOENT)
         log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be removed: %s", path, strerror(errno));
-    store->used -= size;
+    blobs_close_forgotten(&store->blobs); /* one that failed may have the file open */
+    store->used -= bytes;
     if (record->complete) {
         store->blobs.eviction_epoch++; /* a manifest that names it is not whole any more */
         stats_subtract(STAT_CACHED_BLOBS, AT_ALL, 1);
-        stats_subtract(STAT_CACHED_BYTES, AT_ALL, size);
+        stats_subtract(STAT_CACHED_BYTES, AT_ALL, record->size);
     }
-    return size;
+    return bytes;
 }
 
 void removal_damaged(struct store *store, const struct digest *digest,

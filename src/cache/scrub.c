@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cache/footprint.h"
 #include "cache/removal.h"
 
 enum { TRIES_MAX = 200, TRY_PAUSE_MS = 5 }; /* an opening takes no longer, or will find it too */
@@ -156,8 +157,10 @@ static struct blob *seize(struct scrub_check *check, bool *ret_other)
         *ret_other = !is_as_it_was(check);
         if (!*ret_other)
             fresh = blobs_seize(table, old);
-        if (fresh != NULL)
+        if (fresh != NULL) {
             blob_fail(old, ERR_DAMAGED, NULL, 0);
+            blob_unlinked(old, footprint_of_size(check->record.size));
+        }
     } else {
         *ret_other = state != BLOB_OPENING && state != BLOB_FAILED;
     }

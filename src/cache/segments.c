@@ -112,7 +112,7 @@ void segments_turn(struct segments *segments)
 
 /* ---- an answer comes ---- */
 
-/* What running segments will still write, as far as anybody knows. */
+/* What running segments will still take on the disk, as far as anybody knows. */
 static uint64_t outstanding(const struct segments *segments)
 {
     uint64_t bytes = 0;
@@ -123,7 +123,7 @@ static uint64_t outstanding(const struct segments *segments)
         uint64_t size = size_of(segments);
         struct extent rest = {segment->at, segment->end < size ? segment->end : size};
         if (rest.start < rest.end && rest.end != UINT64_MAX && !segment->is_guess)
-            bytes += intake_missing(segments->intake, rest);
+            bytes += intake_growth(segments->intake, rest);
     }
     return bytes;
 }
@@ -487,9 +487,8 @@ static enum err ask_of(struct segments *segments, uint64_t size)
         look.found = false;
         blob_each_want(blob_of(segments), look_at, &look);
         if (look.found && look.range.end != UINT64_MAX)
-            err =
-                intake_reserve(segments->intake, outstanding(segments) +
-                                                     intake_missing(segments->intake, look.range));
+            err = intake_reserve(segments->intake, outstanding(segments) +
+                                                       intake_growth(segments->intake, look.range));
         if (look.found && err == OK)
             start(segments, look.range);
     }

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cache/footprint.h"
 #include "io/disk.h"
 
 static const char format[] = "entrepot 1\n";
@@ -181,8 +182,46 @@ static void record_again(struct store *store, const char *path, const char *name
     index_put_blob(store->index, &digest, &record);
 }
 
+/* Gives the blocks back that hold none of these bytes: a crash, or a power cut, has left them. */
+static void trim(struct store *store, const char *path, const struct extents *trusted)
+{
+    int fd = openat(store->directory, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    struct extent gap, rest = {0, 0};
+    struct stat file;
+
+    if (fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode) &&
+        (uint64_t)file.st_blocks * 512 > footprint_of_extents(trusted)) {
+        rest.end = (uint64_t)file.st_size + FOOTPRINT_BLOCK; /* the last block too */
+        while (rest.start < rest.end && extents_first_gap(trusted, rest, &gap)) {
+            disk_punch(fd, gap.start, gap.end - gap.start);
+            rest.start = gap.end;
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+/* What was not synced is trusted only in the boot in which it was written. */
+static void trim_partial(struct store *store, const char *path, const struct digest *digest,
+                         struct blob_record *record)
+{
+    if (store->boot_id[0] == '\0' || strcmp(record->boot_id, store->boot_id) != 0) {
+        extents_release(&record->present);
+        extents_copy(&record->durable, &record->present);
+        (void)view_copy(view_of(store->boot_id), record->boot_id, sizeof(record->boot_id));
+        if (record->present.count > 0)
+            index_put_blob(store->index, digest, record);
+    }
+    if (record->present.count == 0) {
+        index_delete_blob(store->index, digest);
+        (void)unlinkat(store->directory, path, 0);
+        return;
+    }
+    trim(store, path, &record->present);
+}
+
 /* A partial file is worth its record only. */
-static void remove_unknown(struct store *store, const char *path, const char *name)
+static void tidy_partial(struct store *store, const char *path, const char *name)
 {
     struct blob_record record;
     struct digest digest;
@@ -190,6 +229,7 @@ static void remove_unknown(struct store *store, const char *path, const char *na
     bool known = digest_of_path(path, name, blob_path_partial, &digest) &&
                  index_get_blob(store->index, &digest, &record);
     if (known && !record.complete) {
+        trim_partial(store, path, &digest, &record);
         blob_record_release(&record);
         return;
     }
@@ -202,12 +242,37 @@ static bool count_blob(void *argument, const struct digest *digest,
     struct store *store = argument;
 
     (void)digest;
-    store->used += record->complete ? record->size : extents_total(&record->present);
+    store->used += footprint_of_record(record);
     if (record->complete) {
         stats_add(STAT_CACHED_BLOBS, AT_ALL, 1);
         stats_add(STAT_CACHED_BYTES, AT_ALL, record->size);
     }
     return true;
+}
+
+static void count_aside(struct store *store, const char *path, const char *name)
+{
+    struct stat file;
+
+    (void)name;
+    if (fstatat(store->directory, path, &file, AT_SYMLINK_NOFOLLOW) == 0)
+        store->aside += (uint64_t)file.st_blocks * 512;
+}
+
+/* Of the folder itself what is not counted elsewhere. */
+static void count_rest(struct store *store)
+{
+    int fd = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+
+    if (listing == NULL)
+        return;
+    for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+        count_aside(store, entry->d_name, entry->d_name);
+        if (strncmp(entry->d_name, "index.damaged-", 14) == 0)
+            walk(store, entry->d_name, 0, count_aside);
+    }
+    closedir(listing);
 }
 
 /* ---- opening and closing ---- */
@@ -245,7 +310,9 @@ enum err store_open(struct store *store, const struct config *config, struct buf
     upstreams_init(&store->upstreams, config);
     walk(store, "blobs", 2, record_again);
     index_flush_wait(store->index);
-    walk(store, "partial", 1, remove_unknown);
+    walk(store, "partial", 1, tidy_partial);
+    index_flush_wait(store->index);
+    count_rest(store);
     index_each_blob(store->index, count_blob, store);
     stats_set(STAT_CACHE_BUDGET, AT_ALL, config->cache_size);
     return OK;

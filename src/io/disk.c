@@ -86,6 +86,11 @@ enum err disk_write(int fd, const void *data, uint64_t length, uint64_t offset)
     return OK;
 }
 
+void disk_punch(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+}
+
 enum err disk_read(int fd, void *data, uint64_t length, uint64_t offset)
 {
     char *at = data;

@@ -1,13 +1,15 @@
-"""cache_size: least recently used complete blobs go, open ones stay readable."""
+"""cache_size: what is least worth keeping goes, open blobs stay readable, and no more lies on the disk."""
 
 import os
+import random
 import subprocess
+import threading
 
 import pytest
 
 from harness.entrepot import Entrepot
 from harness.images import blob_image
-from harness.util import MiB, Threads, digest_of, let_pass, noise, wait_until
+from harness.util import ROOT, Gate, MiB, Threads, digest_of, let_pass, noise, wait_until
 
 LAYERS = [noise(3 * MiB, seed) for seed in range(8)]
 DIGESTS = [digest_of(layer) for layer in LAYERS]
@@ -71,7 +73,7 @@ def test_an_open_blob_stays_readable(entrepot, upstream):
     """A slow reader in the middle of a blob while the cache overflows: evicted or spared, it gets every byte."""
     big, others = noise(24 * MiB, 99), [noise(8 * MiB, seed) for seed in range(4)]
     upstream.add(blob_image(big, *others), "library/x", "1")
-    mirror = entrepot(upstream, cache_size="48MiB")
+    mirror = entrepot(upstream, cache_size="33MiB")
     mirror.get("/v2/library/x/manifests/1")
     blob = f"/v2/library/x/blobs/{digest_of(big)}"
     with mirror.connect(receive_buffer=4096) as reader:
@@ -79,10 +81,11 @@ def test_an_open_blob_stays_readable(entrepot, upstream):
         reader.head()
         first = reader.read(1000)
         mirror.wait_held(digest_of(big))
-        for data in others:
-            assert mirror.get(f"/v2/library/x/blobs/{digest_of(data)}", keep=False).sha256 == digest_of(data)
+        for digest in map(digest_of, others):  # the one before may still be in use by its fill
+            path = f"/v2/library/x/blobs/{digest}"
+            wait_until(lambda: mirror.get(path, keep=False).sha256 == digest, "there is room for it")
         assert first + reader.read(len(big)) == big
-    wait_until(lambda: on_disk(mirror) <= 48 * MiB, "the cache is within its budget")
+    wait_until(lambda: on_disk(mirror) <= 33 * MiB, "the cache is within its budget")
 
 
 def test_a_blob_larger_than_the_cache_is_refused_clearly(entrepot, upstream):
@@ -159,46 +162,188 @@ def test_when_all_is_in_use_new_bytes_get_503_and_cached_ones_are_served(entrepo
     wait_until(lambda: not mirror.holds(digest_of(big)), "the other one went for it")
 
 
-def test_never_more_than_the_budget_lies_on_the_disk(entrepot, upstream):
-    """Many at once, each of which fits, and all of which do not: whenever one looks, it is within the budget."""
-    blobs = [upstream.add_blob("library/x", noise(3 * MiB, seed)) for seed in range(24)]
-    mirror, looks = entrepot(upstream, cache_size="16MiB"), []
-
-    def blocks(path):
-        try:
-            return path.stat().st_blocks * 512
-        except FileNotFoundError:
-            return 0  # it went while we looked
-
-    def look():
-        looks.append(sum(blocks(path) for part in ("blobs", "partial") for path in mirror.cache.glob(f"{part}/**/*")))
-        return len(looks) > 3 and all(not thread.is_alive() for thread in pullers.threads)
-
-    def pull(number):
-        for digest in blobs[number::4]:
-            wait_until(
-                lambda: mirror.get(f"/v2/library/x/blobs/{digest}", keep=False).sha256 == digest, "it was there", 60
-            )
-
-    pullers = Threads(4, pull)
-    wait_until(look, "all were pulled", 60)
-    pullers.join()
-    assert max(looks) <= 16 * MiB + MiB, max(looks)  # and the folders themselves
+def replayed(trace, budget):
+    """The row of bench/eviction's table for that budget: shares of requests and bytes, by LRU and by Entrepot."""
+    command = [ROOT / "bench" / "eviction", "--trace", trace, "--budgets", budget]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    rows = [[cell.strip() for cell in line.split("|")] for line in printed.splitlines()]
+    return next(row[4:8] for row in rows if len(row) > 2 and row[2] == f"{budget} %")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
-def test_a_full_disk_recovers(upstream, tmp_path):
-    """A disk smaller than the budget: blobs go for others until it has room, and those that lie there are served."""
-    blobs = [upstream.add_blob("library/x", noise(5 * MiB, seed)) for seed in range(12)]
-    mirror = Entrepot(tmp_path / "entrepot", {"docker.io": upstream.url}, cache_size="100MiB")
-    mirror.cache.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=30m", "tmpfs", mirror.cache], check=True)
-    try:
-        mirror.start()
-        for digest in (*blobs, *blobs):
-            target = f"/v2/library/x/blobs/{digest}"
-            wait_until(lambda: mirror.get(target, keep=False).sha256 == digest, "there is room for it")
-        assert mirror.metric("entrepot_evicted_blobs_total") >= 12
-    finally:
+def test_the_log_can_be_replayed_through_the_order_of_eviction(entrepot, upstream, tmp_path):
+    """bench/eviction reads the log as it is: three hits in five, with all that was asked for in the cache."""
+    upstream.add(blob_image(LAYERS[0]), "library/x", "1")
+    mirror = entrepot(upstream)
+    for _ in range(2):
+        assert mirror.get("/v2/library/x/manifests/1").status == 200
+        get(mirror, 0)
+    assert mirror.get(target(0), headers={"Range": "bytes=5-9"}).status == 206
+    wait_until(lambda: len(mirror.log(event="request", method="GET")) == 5, "all are logged")
+    assert replayed(mirror.out, "200") == ["60.0%", "60.0%", "50.0%", "50.0%"]
+    # By hand: the small one is older than the large ones, and Entrepot keeps it.
+    words = tmp_path / "words"
+    words.write_text("0 small 9000\n1 a 5000000\n2 b 5000000\n3 c 5000000\n4 small 9000\n")
+    assert replayed(words, "70") == ["0.0%", "20.0%", "0.0%", "0.1%"]
+
+
+@pytest.fixture
+def small_disk(upstream, tmp_path):
+    """Makes an Entrepot whose cache is a disk of its own, which tells at one look how much of it is taken."""
+    if os.geteuid() != 0:
+        pytest.skip("mounts a small disk")
+    mirrors = []
+
+    def make(size, **settings):
+        mirrors.append(Entrepot(tmp_path / "entrepot", {"docker.io": upstream.url}, **settings))
+        mirrors[0].cache.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", mirrors[0].cache], check=True)
+        mirrors[0].start()
+        return mirrors[0]
+
+    yield make
+    for mirror in mirrors:
         mirror.close()
         subprocess.run(["umount", "--lazy", mirror.cache], check=True)
+
+
+def taken(folder):
+    """All that lies there: the index, too, and what was unlinked and is open."""
+    disk = os.statvfs(folder)
+    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+
+
+class Sampler:
+    """Looks again and again, and keeps the most that it saw."""
+
+    def __init__(self, mirror):
+        self.most, self.looks, self.over = 0, 0, threading.Event()
+        self.threads = Threads(1, lambda _: self.run(mirror.cache))
+
+    def run(self, folder):
+        while not self.over.wait(0.0005):
+            self.most, self.looks = max(self.most, taken(folder)), self.looks + 1
+
+    def stop(self):
+        self.over.set()
+        self.threads.join()
+        assert self.looks > 10
+        return self.most
+
+
+def pull_all(mirror, wanted, threads):
+    """Each blob whole, or a range of it; who finds no room comes again."""
+
+    def there(digest, data, part):
+        headers = {"Range": f"bytes={part[0]}-{part[1] - 1}"} if part else {}
+        reply = mirror.get(f"/v2/library/x/blobs/{digest}", headers=headers)
+        return reply.status in (200, 206) and reply.body == (data[part[0] : part[1]] if part else data)
+
+    def pull(number):
+        for digest, data, part in wanted[number::threads]:
+            wait_until(lambda: there(digest, data, part), "it was there", 60)
+
+    Threads(threads, pull).join()
+
+
+def test_never_more_than_the_budget_lies_on_the_disk(small_disk, upstream):
+    """Many at once, each of which fits, and all of which do not: whenever one looks, it is within the budget."""
+    blobs = [noise(3 * MiB, seed) for seed in range(24)]
+    mirror = small_disk("64m", cache_size="16MiB")
+    wanted = [(upstream.add_blob("library/x", data), data, None) for data in blobs]
+    sampler = Sampler(mirror)
+    pull_all(mirror, wanted, 4)
+    assert 12 * MiB < sampler.stop() <= 16 * MiB, sampler.most
+
+
+def test_odd_sizes_and_ranges_are_counted_in_blocks(small_disk, upstream):
+    """Thousands of small blobs and scattered ranges, each of which takes more than its bytes, and the index for them."""
+    chance, wanted = random.Random(7), []
+    mirror = small_disk("64m", cache_size="6MiB", range_grid="4KiB")
+    for number in range(1500):
+        data = number.to_bytes(4, "big") + chance.randbytes(chance.choice((1, 60, 500, 4093, 5000, 9000)))
+        wanted.append((upstream.add_blob("library/x", data), data, None))
+    for seed in range(12):
+        data = noise(MiB + 4097 * seed + 1, 1000 + seed)
+        digest = upstream.add_blob("library/x", data)
+        for _ in range(60):
+            start = chance.randrange(len(data) - 600)
+            wanted.append((digest, data, (start, start + chance.randrange(1, 600))))
+        wanted.append((digest, data, None))
+    chance.shuffle(wanted)
+    sampler = Sampler(mirror)
+    pull_all(mirror, wanted, 6)
+    assert 4 * MiB < sampler.stop() <= 6 * MiB, sampler.most
+    assert mirror.metric("entrepot_evicted_blobs_total") > 500
+    wait_until(lambda: taken(mirror.cache) <= mirror.metric("entrepot_cache_used_bytes"), "the metric says so too")
+
+
+def test_a_killed_fill_leaves_no_more_than_is_counted(small_disk, upstream):
+    """What was written and not recorded is given back at the start: the budget holds after a kill too."""
+    mirror = small_disk("64m", cache_size="16MiB")
+    data, gate = noise(12 * MiB, 5), Gate()
+    digest = upstream.add_blob("library/x", data)
+    assert mirror.get(f"/v2/library/x/blobs/{digest}", headers={"Range": "bytes=0-9"}).status == 206
+    mirror.restart()  # so much is recorded
+    upstream.on("GET", digest, times=1, hold=(11 * MiB, gate))
+    with mirror.connect() as reader:
+        reader.request("GET", f"/v2/library/x/blobs/{digest}")
+        reader.head()
+        assert reader.read(10 * MiB) == data[: 10 * MiB]  # less than a checkpoint: no more is recorded
+        mirror.kill()
+    gate.open()
+    mirror.start()
+    assert MiB <= taken(mirror.cache) < 2 * MiB
+    sampler = Sampler(mirror)
+    blobs = [noise(3 * MiB, seed) for seed in range(9)]
+    pull_all(mirror, [(upstream.add_blob("library/x", blob), blob, None) for blob in blobs], 2)
+    assert sampler.stop() <= 16 * MiB, sampler.most
+
+
+def test_a_slow_fill_that_holds_all_the_room_holds_nobody_up(entrepot, upstream):
+    """Its room is its own; others get 503 at once, and their upstream is not asked. Cached ones are served."""
+    mirror, gate = entrepot(upstream, cache_size="10MiB"), Gate()
+    slow, other, small = noise(8 * MiB, 1), noise(4 * MiB, 2), noise(1000, 3)
+    digests = [upstream.add_blob("library/x", data) for data in (slow, other, small)]
+    paths = [f"/v2/library/x/blobs/{digest}" for digest in digests]
+    upstream.add(blob_image(slow, other, small), "library/x", "1")
+    mirror.get("/v2/library/x/manifests/1")
+    assert mirror.get(paths[2]).body == small
+    upstream.on("GET", digests[0], times=1, hold=(MiB, gate))
+    with mirror.connect() as reader:
+        reader.request("GET", paths[0])
+        reader.head()
+        first = reader.read(1000)
+        for _ in range(20):
+            reply = mirror.get(paths[1])
+            assert reply.status == 503 and "cache_size" in reply.json["errors"][0]["message"]
+        assert not upstream.seen("GET", digests[1])
+        assert mirror.get(paths[2]).body == small
+        gate.open()
+        assert first + reader.read(len(slow)) == slow
+    wait_until(lambda: mirror.get(paths[1]).body == other, "there is room when it has ended")
+
+
+def test_an_index_that_takes_all_is_said_and_leaves_no_room(entrepot, upstream):
+    """The smallest cache, and more manifests than its index has room for: 503 then, and no crash."""
+    mirror = entrepot(upstream, cache_size="1MiB")
+    for number in range(400):
+        image = blob_image(*(b"%d %d" % (number, layer) for layer in range(20)))
+        upstream.add(image, "library/x", str(number))
+        status = mirror.get(f"/v2/library/x/manifests/{number}").status
+        assert status in (200, 503)
+        if status == 503:
+            break
+    assert status == 503
+    wait_until(lambda: mirror.log(event="evict", level="error"), "it is said")
+    assert "raise cache_size" in mirror.log(event="evict", level="error")[0]["message"]
+    assert mirror.get("/v2/").status == 200
+
+
+def test_a_full_disk_recovers(small_disk, upstream):
+    """A disk smaller than the budget: blobs go for others until it has room, and those that lie there are served."""
+    blobs = [upstream.add_blob("library/x", noise(5 * MiB, seed)) for seed in range(12)]
+    mirror = small_disk("30m", cache_size="100MiB")
+    for digest in (*blobs, *blobs):
+        target = f"/v2/library/x/blobs/{digest}"
+        wait_until(lambda: mirror.get(target, keep=False).sha256 == digest, "there is room for it")
+    assert mirror.metric("entrepot_evicted_blobs_total") >= 12

@@ -179,8 +179,8 @@ def pytest_of_tests(command, tmp_path, _):
 
 
 def bench(command, *_):
-    """It takes minutes, nginx and Varnish, and is for people to run: the flags exist."""
-    printed = run("bench/run --help")
+    """It takes minutes, and nginx and Varnish, and is for people to run: the flags exist."""
+    printed = run(f"{command.split()[0]} --help")
     for word in command.split():
         assert word in printed
 
@@ -201,6 +201,7 @@ KINDS = {
     "curl ": against_the_mirror,
     "skopeo ": against_the_mirror,
     "bench/run": bench,
+    "bench/eviction": bench,
     "tests/checks/readme_reference --write": write_reference,
     "ENTREPOT_BINARY=build/entrepot /usr/bin/pytest-3 ": pytest_of_tests,
 }

@@ -13,7 +13,10 @@
 
 #include <cmocka.h>
 
-enum { BUDGET = 1 << 20, SIZE = 100000, FULL = 12 }; /* so that FULL blobs are too many */
+/* So that FULL blobs are too many: ten lie below 98 % of what the index leaves of 64 MiB, and nine
+ * below 95 %. A blob takes TAKEN. */
+enum { SIZE = 6447104, TAKEN = SIZE + 4096, FULL = 12 };
+enum { ROOM = 1 << 20 }; /* the index may grow meanwhile */
 
 static char folder[64];
 static struct config config;
@@ -31,7 +34,7 @@ static int setup(void **state)
     config_init(&config);
     config_drop_upstreams(&config);
     if (config_set(&config, "cache", folder, &problem) != OK ||
-        config_set(&config, "cache_size", "1MiB", &problem) != OK ||
+        config_set(&config, "cache_size", "64MiB", &problem) != OK ||
         store_open(&store, &config, &problem) != OK)
         return -1;
     loop_init(&loop, "test", false);
@@ -107,7 +110,7 @@ static void put_blob(int number, int64_t last_used_ms)
     blob_path_complete(&digest, path);
     make_file(path);
     index_put_blob(store.index, &digest, &record);
-    store.used += SIZE;
+    store.used += TAKEN;
 }
 
 /* Numbers 0 to FULL - 1; those used least recently have the highest. */
@@ -125,7 +128,7 @@ static void assert_left(int first, int end)
         assert_int_equal(is_on_disk(i), i >= first && i < end);
         assert_int_equal(is_recorded(i), i >= first && i < end);
     }
-    assert_int_equal(store.used, (uint64_t)(end - first) * SIZE);
+    assert_int_equal(store.used, (uint64_t)(end - first) * TAKEN);
 }
 
 static struct evictor *stopped;
@@ -150,24 +153,26 @@ static void evict(void)
 
 static void evict_reserve__counts_what_will_be_written(void **state)
 {
+    uint64_t half = evict_budget(&store) / 2, rest = evict_budget(&store) - half;
+
     (void)state;
     assert_false(evict_is_due(&store));
-    assert_int_equal(evict_reserve(&store, BUDGET / 2, BUDGET / 2), OK);
+    assert_int_equal(evict_reserve(&store, half, half), OK);
     assert_false(evict_is_due(&store));
-    assert_int_equal(evict_reserve(&store, BUDGET / 2, BUDGET / 2), OK); /* just fits */
+    assert_int_equal(evict_reserve(&store, rest, rest), OK); /* just fits */
     assert_true(evict_is_due(&store));
     assert_int_equal(evict_reserve(&store, 1, 1), ERR_NO_ROOM);
-    assert_int_equal(store.reserved, BUDGET);
-    evict_unreserve(&store, BUDGET / 2);
+    assert_int_equal(store.reserved, half + rest);
+    evict_unreserve(&store, rest);
     assert_int_equal(evict_reserve(&store, 1, 1), OK);
-    evict_unreserve(&store, BUDGET / 2 + 1);
+    evict_unreserve(&store, half + 1);
     assert_int_equal(store.reserved, 0);
 }
 
 static void evict_reserve__refuses_what_could_never_fit(void **state)
 {
     (void)state;
-    assert_int_equal(evict_reserve(&store, BUDGET + 1, 1), ERR_OVER_BUDGET);
+    assert_int_equal(evict_reserve(&store, evict_budget(&store) + 1, 1), ERR_OVER_BUDGET);
     assert_int_equal(evict_reserve(&store, UINT64_MAX, UINT64_MAX), ERR_OVER_BUDGET);
     assert_int_equal(store.reserved, 0);
 }
@@ -183,7 +188,6 @@ static void evict_run__does_nothing_below_the_budget(void **state)
     assert_left(0, 10);
 }
 
-/* Down to 95 % of the budget: 996147 bytes are nine blobs. */
 static void evict_run__removes_the_least_recently_used(void **state)
 {
     uint64_t epoch = store.blobs.eviction_epoch;
@@ -196,6 +200,50 @@ static void evict_run__removes_the_least_recently_used(void **state)
     assert_int_equal(store.blobs.open, 3); /* what was claimed, idle */
     evict();                               /* not due any more */
     assert_left(0, 9);
+}
+
+/* The index, room for it to grow, and what lies beside it are not the blobs'. */
+static void evict_budget__leaves_room_for_the_index(void **state)
+{
+    uint64_t budget = evict_budget(&store), index = index_bytes(store.index);
+
+    (void)state;
+    assert_true(index > 0 && budget + index < config.cache_size);
+    for (int i = 0; i < 20000; i++) {
+        struct digest digest = digest_of_number(i);
+        index_put_tag(store.index, "x", digest_print(&digest, (char[DIGEST_TEXT_SIZE]){0}), "1",
+                      &(struct tag_record){.digest = digest});
+    }
+    index_flush_wait(store.index);
+    assert_true(index_bytes(store.index) > index + (1 << 20));
+    assert_true(evict_budget(&store) + index_bytes(store.index) < config.cache_size);
+    store.aside = config.cache_size;
+    assert_int_equal(evict_budget(&store), 0);
+    assert_false(evict_is_due(&store)); /* there is nothing that could go */
+    assert_int_equal(evict_reserve(&store, 1, 1), ERR_OVER_BUDGET);
+    evict_run(&evictor); /* says so */
+    assert_true(evictor.told && !evictor.running);
+}
+
+/* It was used long before the others, but costs next to nothing. */
+static void evict_run__spares_a_small_one(void **state)
+{
+    struct digest digest = digest_of_number(100);
+    int64_t now = clock_wall_ms();
+    struct blob_record record = {.complete = true, .size = 1000, .last_used_ms = now - 40 * 60000};
+    char path[BLOB_PATH_SIZE];
+
+    (void)state;
+    blob_path_complete(&digest, path);
+    make_file(path);
+    index_put_blob(store.index, &digest, &record);
+    store.used += 2 * 4096;
+    for (int i = 0; i < FULL; i++)
+        put_blob(i, now - 60000 - i);
+    index_flush_wait(store.index);
+    evict();
+    assert_true(is_on_disk(100) && is_recorded(100));
+    assert_false(is_on_disk(FULL - 1));
 }
 
 static bool told;
@@ -228,9 +276,9 @@ static void evict_wait__makes_room_for_those_who_wait(void **state)
     (void)state;
     for (int i = 0; i < 10; i++)
         put_blob(i, 1000 - i);
-    assert_int_equal(room_for(500000), OK);
+    assert_int_equal(room_for((uint64_t)5 * TAKEN), OK);
     assert_left(0, 5);
-    assert_int_equal(room_for(500000), OK); /* it is there already */
+    assert_int_equal(room_for((uint64_t)5 * TAKEN), OK); /* it is there already */
     assert_left(0, 5);
 }
 
@@ -238,7 +286,7 @@ static void evict_wait__removes_all_for_one_that_needs_all(void **state)
 {
     (void)state;
     put_blobs();
-    assert_int_equal(room_for(BUDGET), OK);
+    assert_int_equal(room_for(evict_budget(&store) - ROOM), OK);
     assert_left(0, 0);
 }
 
@@ -263,11 +311,11 @@ static void evict_leave__takes_the_wish_back(void **state)
 {
     (void)state;
     put_blobs();
-    wait_for(BUDGET);
+    wait_for(evict_budget(&store) - ROOM);
     evict_leave(&store, &waiter); /* before the pass, */
     evict();
     assert_left(0, 9);
-    wait_for(BUDGET);
+    wait_for(evict_budget(&store) - ROOM);
     while (!evictor.running)
         uv_run(&loop.uv, UV_RUN_ONCE);
     evict_leave(&store, &waiter); /* in the middle of it, */
@@ -306,6 +354,24 @@ static struct blob *open_blob(int number)
     return blob;
 }
 
+static void evict_reserve__counts_what_was_unlinked_and_is_open(void **state)
+{
+    uint64_t budget = evict_budget(&store) - ROOM;
+
+    (void)state;
+    put_blob(0, 1);
+    struct blob *blob = open_blob(0);
+    blob_forget(blob);
+    blob_unlinked(blob, TAKEN);
+    store.used -= TAKEN;
+    assert_int_equal(evict_reserve(&store, budget, budget), ERR_NO_ROOM);
+    blob_unref(blob); /* the last reader; it is closed by whoever may sleep */
+    assert_int_equal(evict_reserve(&store, budget, budget), ERR_NO_ROOM);
+    blobs_close_forgotten(&store.blobs);
+    assert_int_equal(evict_reserve(&store, budget, budget), OK);
+    evict_unreserve(&store, budget);
+}
+
 static void evict_run__leaves_what_is_used(void **state)
 {
     char byte;
@@ -321,7 +387,7 @@ static void evict_run__leaves_what_is_used(void **state)
     assert_true(fcntl(fd, F_GETFD) < 0); /* the idle one's file was closed */
     for (int i = 0; i < FULL - 1; i++)
         assert_int_equal(is_on_disk(i), i < 8);
-    assert_int_equal(store.used, 9 * SIZE);
+    assert_int_equal(store.used, (uint64_t)9 * TAKEN);
     blob_unref(used);
 }
 
@@ -366,10 +432,10 @@ static void evict_run__removes_partial_blobs_too(void **state)
     blob_path_partial(&digest, path);
     make_file(path);
     extents_add(&partial.present, (struct extent){0, 1000});
-    extents_add(&partial.present, (struct extent){SIZE - 1000, SIZE});
+    extents_add(&partial.present, (struct extent){SIZE, 3 * SIZE - 1000});
     index_put_blob(store.index, &digest, &partial);
     blob_record_release(&partial);
-    store.used += 2000;
+    store.used += 2 * SIZE + 2 * 4096; /* a block at the start, and the file's own */
     put_blobs();
     evict();
     assert_left(0, 9);
@@ -384,11 +450,11 @@ static void evict_run__takes_what_is_there_when_it_comes_to_it(void **state)
     (void)state;
     put_blobs();
     index_delete_blob(store.index, &digest); /* somebody took it out: it is not counted twice */
-    store.used -= SIZE;
+    store.used -= TAKEN;
     evict();
     for (int i = 0; i < FULL - 1; i++)
         assert_int_equal(is_on_disk(i), i < 9);
-    assert_int_equal(store.used, 9 * SIZE);
+    assert_int_equal(store.used, (uint64_t)9 * TAKEN);
 }
 
 static void evict_press__goes_below_what_is_used(void **state)
@@ -407,7 +473,8 @@ static void evict_press__goes_below_what_is_used(void **state)
 static void evict_run__pauses_after_a_pass_in_vain(void **state)
 {
     (void)state;
-    assert_int_equal(evict_reserve(&store, BUDGET, BUDGET), OK);
+    uint64_t all = evict_budget(&store);
+    assert_int_equal(evict_reserve(&store, all, all), OK);
     put_blob(0, 1);
     index_flush_wait(store.index);
     struct blob *used = open_blob(0);
@@ -418,7 +485,7 @@ static void evict_run__pauses_after_a_pass_in_vain(void **state)
     evict_run(&evictor);
     assert_false(evictor.running);
     blob_unref(used);
-    evict_unreserve(&store, BUDGET);
+    evict_unreserve(&store, all);
 }
 
 static void evict_run__leaves_a_blob_that_can_be_fetched_again(void **state)
@@ -477,7 +544,7 @@ static void evict_run__takes_others_for_what_is_pinned(void **state)
     assert_pinned_left(FULL - 2, FULL);
     assert_false(is_on_disk(FULL - 3) || is_on_disk(FULL - 4) || is_on_disk(FULL - 5));
     pin(0, 0);
-    assert_int_equal(room_for(400000), OK); /* they are what goes first again */
+    assert_int_equal(room_for(3 * SIZE), OK); /* they are what goes first again */
     assert_false(is_on_disk(FULL - 1) || is_on_disk(FULL - 2));
 }
 
@@ -490,8 +557,8 @@ static void evict_wait__says_so_when_all_is_pinned(void **state)
     assert_pinned_left(0, FULL);
     assert_true(evictor.pins.said_us > 0);
     pin(FULL - 5, 5);
-    assert_int_equal(room_for(200000), OK);
-    assert_int_equal(room_for(BUDGET - 5 * SIZE + 1), ERR_NO_ROOM);
+    assert_int_equal(room_for(3 * SIZE), OK);
+    assert_int_equal(room_for(evict_budget(&store) - 5 * TAKEN + 1), ERR_NO_ROOM);
     assert_pinned_left(FULL - 5, FULL);
     assert_false(is_on_disk(0));
     pin(0, 0);
@@ -504,13 +571,16 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(evict_reserve__counts_what_will_be_written),
         TEST(evict_reserve__refuses_what_could_never_fit),
+        TEST(evict_budget__leaves_room_for_the_index),
         TEST(evict_run__does_nothing_below_the_budget),
+        TEST(evict_run__spares_a_small_one),
         TEST(evict_run__removes_the_least_recently_used),
         TEST(evict_wait__makes_room_for_those_who_wait),
         TEST(evict_wait__removes_all_for_one_that_needs_all),
         TEST(evict_wait__says_so_when_all_is_in_use),
         TEST(evict_wait__ends_with_the_evictor),
         TEST(evict_leave__takes_the_wish_back),
+        TEST(evict_reserve__counts_what_was_unlinked_and_is_open),
         TEST(evict_run__leaves_what_is_used),
         TEST(evict_run__ends_when_all_are_used),
         TEST(evict_run__counts_a_use_that_is_on_its_way),

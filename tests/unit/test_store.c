@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "cache/footprint.h"
 #include "io/disk.h"
 
 static char folder[64];
@@ -285,7 +286,7 @@ static void store_open__lists_blobs_again_without_an_index(void **state)
     assert_recorded("two and more");
     assert_recorded("");
     assert_records(3);
-    assert_int_equal(store.used, 15);
+    assert_int_equal(store.used, footprint_of_size(3) + footprint_of_size(12));
 }
 
 static void store_open__survives_the_loss_of_the_index(void **state)
@@ -296,10 +297,10 @@ static void store_open__survives_the_loss_of_the_index(void **state)
     write_blob("one");
     open_store(); /* its index says nothing of it, but the name does */
     assert_recorded("one");
-    assert_int_equal(store.used, 3);
+    assert_int_equal(store.used, footprint_of_size(3));
     close_store();
     open_store();
-    assert_int_equal(store.used, 3); /* counted once */
+    assert_int_equal(store.used, footprint_of_size(3)); /* counted once */
     close_store();
     assert_int_equal(nftw(below("index"), remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
     open_store();
@@ -310,7 +311,7 @@ static void store_open__survives_the_loss_of_the_index(void **state)
     close(fd);
     open_store();
     assert_recorded("one");
-    assert_int_equal(store.used, 3);
+    assert_int_equal(store.used, footprint_of_size(3));
 }
 
 static void write_partial(const char *content, char path[BLOB_PATH_SIZE])
@@ -326,8 +327,10 @@ static void put_record(const char *content, bool complete)
     struct digest digest = digest_of_text(content);
     struct blob_record record = {.size = 1000, .complete = complete};
 
-    if (!complete)
+    if (!complete) {
         extents_add(&record.present, (struct extent){0, 3});
+        memcpy(record.boot_id, store.boot_id, sizeof(record.boot_id));
+    }
     index_put_blob(store.index, &digest, &record);
     blob_record_release(&record);
 }
@@ -348,8 +351,55 @@ static void store_open__removes_partial_files_without_a_record(void **state)
     open_store();
     assert_true(exists(known));
     assert_false(exists(unknown) || exists(done) || exists("partial/sha256/rubbish"));
-    assert_int_equal(store.used, 1003); /* of the partial one what is there */
+    /* of the partial one what is there */
+    assert_int_equal(store.used, footprint_of_size(1000) + footprint_of_size(3));
     assert_records(2);
+}
+
+/* Of a file of twelve blocks with these bytes recorded, in this boot or another. */
+static uint64_t blocks_after(bool same_boot, struct extent present, struct extent durable)
+{
+    static char content[12 * FOOTPRINT_BLOCK];
+    struct digest digest = digest_of_text("killed");
+    struct blob_record record = {.size = sizeof(content)};
+    char path[BLOB_PATH_SIZE];
+    struct stat status;
+
+    open_store();
+    memset(content, 'x', sizeof(content) - 1);
+    if (present.end > 0)
+        extents_add(&record.present, present);
+    if (durable.end > 0)
+        extents_add(&record.durable, durable);
+    memcpy(record.boot_id, same_boot ? store.boot_id : "another", sizeof("another"));
+    if (same_boot)
+        memcpy(record.boot_id, store.boot_id, sizeof(record.boot_id));
+    index_put_blob(store.index, &digest, &record);
+    blob_record_release(&record);
+    close_store();
+    blob_path_partial(&digest, path);
+    write_file(path, content);
+    open_store();
+    uint64_t used = store.used;
+    uint64_t blocks = stat(below(path), &status) == 0 ? (uint64_t)status.st_blocks * 512 : 0;
+    assert_int_equal(used, blocks == 0 ? 0 : blocks + FOOTPRINT_BLOCK);
+    close_store();
+    return blocks;
+}
+
+static void store_open__gives_back_what_no_record_tells_of(void **state)
+{
+    enum { BLOCK = FOOTPRINT_BLOCK };
+    struct extent none = {0, 0}, some = {2 * BLOCK + 10, 5 * BLOCK - 10},
+                  less = {3 * BLOCK, 4 * BLOCK};
+
+    (void)state;
+    assert_int_equal(blocks_after(true, some, none), 3 * BLOCK);
+    assert_int_equal(blocks_after(true, (struct extent){0, 12 * BLOCK}, none), 12 * BLOCK);
+    assert_int_equal(blocks_after(false, some, less), BLOCK);
+    assert_int_equal(blocks_after(false, some, none), 0);
+    open_store();
+    assert_records(0);
 }
 
 static void store_open__believes_a_name_more_than_a_partial_record(void **state)
@@ -362,7 +412,7 @@ static void store_open__believes_a_name_more_than_a_partial_record(void **state)
     open_store();
     assert_recorded("moved");
     assert_records(1);
-    assert_int_equal(store.used, 5);
+    assert_int_equal(store.used, footprint_of_size(5));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -381,6 +431,7 @@ int main(void)
         TEST(store_open__lists_blobs_again_without_an_index),
         TEST(store_open__survives_the_loss_of_the_index),
         TEST(store_open__removes_partial_files_without_a_record),
+        TEST(store_open__gives_back_what_no_record_tells_of),
         TEST(store_open__believes_a_name_more_than_a_partial_record),
     };
 
