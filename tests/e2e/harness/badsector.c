@@ -18,7 +18,7 @@
 static ssize_t readable(int fd, off_t offset, size_t length)
 {
     char inodes[4096] = "", inode[32];
-    off_t bad = atoll(getenv("BADSECTOR_AT"));
+    off_t bad = strtoll(getenv("BADSECTOR_AT"), NULL, 10);
     struct stat file;
     int list = open(getenv("BADSECTOR_INODES"), O_RDONLY);
 
