@@ -32,7 +32,7 @@ static unsigned shift_of(const struct extents *set, uint64_t size)
 
     for (size_t i = 0; i < set->count; i++)
         bits |= set->ranges[i].start | (set->ranges[i].end == size ? 0 : set->ranges[i].end);
-    return bits == 0 ? 0 : (unsigned)__builtin_ctzll(bits);
+    return bits == 0 ? 63 : (unsigned)__builtin_ctzll(bits);
 }
 
 /* Each range as its distance from the one before it and its length, in the largest unit that fits

@@ -154,6 +154,17 @@ def test_what_cannot_be_written_is_not_fetched_again_and_again(disk, fault):
     assert case.mirror.holds(digest_of(OLD))  # nothing goes for what does not help
 
 
+def test_a_fill_that_lingers_is_not_joined_when_the_disk_has_failed(disk):
+    """What it was asked for a moment ago came; more of it will not."""
+    case = disk()
+    assert case.range(PARTLY, 2 * MiB, 2 * MiB + 10).status == 206
+    case.breaks("EIO")
+    case.refuses(case.mirror.get(target(NEW)))
+    case.refuses(case.mirror.get(target(PARTLY)))
+    case.mended()
+    case.recovers()
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_pull_in_the_middle_is_cut_short(disk, fault):
     """What came before was right, and stays: the next pull goes on there."""
