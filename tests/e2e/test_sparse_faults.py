@@ -112,13 +112,15 @@ def test_a_range_that_a_download_runs_over_is_not_brought_twice(cold):
     case.upstream.on("GET", DIGEST, times=1, head_gate=head)
     download = Threads(1, lambda _: case.mirror.get(BLOB, keep=False))
     first.wait_reached()
-    ahead = Threads(1, lambda _: case.slice(40 * MiB, 40 * MiB + 10))
-    wait_until(lambda: len(case.asked()) == 2, "the range was asked for")
+    ahead = Threads(1, lambda _: case.slice(40 * MiB, SIZE, f"{40 * MiB}-"))
+    head.wait_reached()
     first.open()
     second.wait_reached()
-    ahead.join()
+    wait_until(lambda: case.mirror.metric("entrepot_upstream_body_bytes_total") > 43 * MiB, "it runs on")
     head.open()
+    wait_until(lambda: case.upstream.seen("GET", DIGEST)[1].status == 206, "the range is answered")
     second.open()
+    ahead.join()
     assert download.join()[0].sha256 == DIGEST
     received = case.mirror.metric("entrepot_upstream_body_bytes_total") - case.upstream.body_bytes("/manifests/")
     assert received <= SIZE + MiB, received
