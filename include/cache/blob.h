@@ -93,7 +93,8 @@ struct blob {
     /* the owner loop's own */
     struct fetch *fetch;    /* borrowed; NULL: nobody fills it */
     struct extents durable; /* of `present`: what outlives a power cut, as far as it was recorded */
-    bool syncing;           /* a job makes more of it so */
+    bool syncing;           /* a job makes more of it so, */
+    bool sync_again;        /* and another shall when that has ended */
 };
 
 /* One reader's place in the queue. Embedded in the reader; belongs to the reader's loop. */

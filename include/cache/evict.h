@@ -81,8 +81,8 @@ void evict_leave(struct store *store, struct evict_waiter *waiter);
 /* Gives back what was reserved and not written. Thread: any. */
 void evict_unreserve(struct store *store, uint64_t bytes);
 
-/* The disk is full before the budget is: makes the next pass go below what is used now. Thread:
- * any. */
+/* The disk is full before the budget is: makes the next pass go a little below what is used now,
+ * unless that was tried a while ago and no write has succeeded since. Thread: any. */
 void evict_press(struct store *store);
 
 /* Whether what is stored and reserved is so near to the budget that a pass should make room before

@@ -19,7 +19,7 @@ void partial_record(struct store *store, struct blob *blob);
 
 /*
  * Syncs the file in the pool, and records then that what is present now outlives a power cut too.
- * One at a time a blob: while one runs, nothing is started. `*busy` counts it until it has ended.
+ * One at a time a blob: while one runs, the next waits for its end. `*busy` counts it until then.
  * Thread: the blob's owner loop, which is `loop`.
  */
 void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy);

@@ -92,6 +92,8 @@ void evict_press(struct store *store)
 {
     uint64_t used = store->used + store->reserved;
 
+    if (!disk_rest_may_press(&store->disk_rest, clock_monotonic_us() / 1000))
+        return;
     store->pressed = used > 0 ? used - 1 : 0;
 }
 

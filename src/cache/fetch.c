@@ -331,8 +331,7 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
     if (end->err == ERR_DISK_FULL && fetch->pressed != fetch->intake.received) {
         /* Sooner than the budget: others go, once for each new byte that comes of it. */
         fetch->pressed = fetch->intake.received;
-        if (disk_rest_may_press(&store->disk_rest, clock_monotonic_us() / 1000))
-            evict_press(store);
+        evict_press(store);
         wait_for_room(fetch);
     } else if (end->err == ERR_NO_ROOM) {
         wait_for_room(fetch);

@@ -19,20 +19,6 @@ static const char schema[] = "1";
 
 static const char *const table_names[INDEX_TABLES] = {"blobs", "tags", "holdings", "meta"};
 
-/* A data file that is shorter than its pages would kill us with SIGBUS later. */
-static bool is_truncated(MDB_env *env, const char *path)
-{
-    MDB_envinfo info;
-    MDB_stat pages;
-    struct stat file;
-    char data[4200];
-
-    (void)snprintf(data, sizeof(data), "%s/data.mdb", path);
-    if (stat(data, &file) != 0 || mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &pages) != 0)
-        return true;
-    return (uint64_t)file.st_size < ((uint64_t)info.me_last_pgno + 1) * pages.ms_psize;
-}
-
 /* What was sound when we started is so no more, and LMDB cannot go on. */
 static void on_damage(MDB_env *env, const char *what)
 {
@@ -57,8 +43,6 @@ static int open_env(struct index_env *index, const char *path)
     mdb_env_set_maxdbs(index->env, INDEX_TABLES);
     mdb_env_set_maxreaders(index->env, READERS_MAX);
     int code = mdb_env_open(index->env, path, MDB_NOTLS | MDB_NOMETASYNC, 0644);
-    if (code == 0 && is_truncated(index->env, path))
-        code = MDB_CORRUPTED;
     if (code == 0)
         code = mdb_txn_begin(index->env, NULL, 0, &txn);
     for (size_t t = 0; code == 0 && t < INDEX_TABLES; t++)

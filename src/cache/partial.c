@@ -80,6 +80,8 @@ static void on_sync_done(struct disk_job *job)
         syncing->present = (struct extents){0};
         partial_record(syncing->store, blob);
     }
+    if (blob->sync_again && state != BLOB_COMPLETE && state != BLOB_FAILED)
+        partial_sync(syncing->store, job->loop, blob, syncing->busy);
     --*syncing->busy;
     extents_release(&syncing->present);
     blob_unref(blob);
@@ -88,6 +90,7 @@ static void on_sync_done(struct disk_job *job)
 
 void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy)
 {
+    blob->sync_again = blob->syncing;
     if (blob->syncing)
         return;
     struct syncing *syncing = check_calloc(1, sizeof(*syncing));

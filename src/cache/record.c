@@ -30,17 +30,39 @@ static void put_digest(struct buf *out, const struct digest *digest)
     buf_append(out, digest->bytes, digest_length(digest));
 }
 
-/* Each range as its distance from the one before it and its length: a few bytes a range. */
-static void put_extents(struct buf *out, const struct extents *set)
+/* The most low bits that are zero in all places where a range begins or ends, but for the end of
+ * the file: most ranges lie on a grid. */
+static unsigned shift_of(const struct extents *set, uint64_t size)
 {
+    uint64_t bits = 0;
+
+    for (size_t i = 0; i < set->count; i++)
+        bits |= set->ranges[i].start | (set->ranges[i].end == size ? 0 : set->ranges[i].end);
+    return bits == 0 ? 63 : (unsigned)__builtin_ctzll(bits);
+}
+
+/* Each range as its distance from the one before it and its length, in the largest unit that fits
+ * all: two bytes a range where that is a page. */
+static void put_extents(struct buf *out, const struct extents *set, uint64_t size)
+{
+    unsigned shift = shift_of(set, size);
     uint64_t at = 0;
 
     put_number(out, set->count);
+    if (set->count > 0)
+        put_number(out, shift);
     for (size_t i = 0; i < set->count; i++) {
-        put_number(out, set->ranges[i].start - at);
-        put_number(out, set->ranges[i].end - set->ranges[i].start);
-        at = set->ranges[i].end;
+        uint64_t start = set->ranges[i].start >> shift, last = (set->ranges[i].end - 1) >> shift;
+        put_number(out, start - at);
+        put_number(out, last + 1 - start);
+        at = last + 1;
     }
+}
+
+static bool is_same(const struct extents *a, const struct extents *b)
+{
+    return a->count == b->count &&
+           (a->count == 0 || memcmp(a->ranges, b->ranges, a->count * sizeof(*a->ranges)) == 0);
 }
 
 void blob_record_encode(const struct blob_record *record, struct buf *out)
@@ -52,8 +74,10 @@ void blob_record_encode(const struct blob_record *record, struct buf *out)
     put_number(out, (uint64_t)record->verified_ms);
     put_text(out, record->media_type);
     put_text(out, record->boot_id);
-    put_extents(out, &record->present);
-    put_extents(out, &record->durable);
+    put_extents(out, &record->present, record->size);
+    put_number(out, is_same(&record->present, &record->durable));
+    if (!is_same(&record->present, &record->durable))
+        put_extents(out, &record->durable, record->size);
 }
 
 void tag_record_encode(const struct tag_record *record, struct buf *out)
@@ -153,19 +177,23 @@ static void get_digest(struct cursor *cursor, struct digest *digest)
 
 static void get_extents(struct cursor *cursor, struct extents *set, uint64_t size)
 {
-    uint64_t count = get_number(cursor), at = 0;
+    uint64_t count = get_number(cursor), shift = count > 0 ? get_number(cursor) : 0, at = 0;
 
-    if (count > EXTENTS_MAX || count > cursor->rest.length)
+    if (shift > 63 || count > EXTENTS_MAX || count > cursor->rest.length) {
         cursor->bad = true;
+        return;
+    }
+    uint64_t units = size == 0 ? 0 : ((size - 1) >> shift) + 1;
     for (uint64_t i = 0; i < count && !cursor->bad; i++) {
         uint64_t gap = get_number(cursor), length = get_number(cursor);
-        if (cursor->bad || length == 0 || (i > 0 && gap == 0) || gap > size - at ||
-            length > size - at - gap) {
+        if (cursor->bad || length == 0 || (i > 0 && gap == 0) || gap > units - at ||
+            length > units - at - gap) {
             cursor->bad = true;
             return;
         }
-        extents_add(set, (struct extent){at + gap, at + gap + length});
-        at += gap + length;
+        uint64_t start = at + gap;
+        at = start + length;
+        extents_add(set, (struct extent){start << shift, at == units ? size : at << shift});
     }
 }
 
@@ -200,7 +228,10 @@ bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
     get_text(&cursor, record.media_type, sizeof(record.media_type));
     get_text(&cursor, record.boot_id, sizeof(record.boot_id));
     get_extents(&cursor, &record.present, record.size);
-    get_extents(&cursor, &record.durable, record.size);
+    if (!get_bool(&cursor))
+        get_extents(&cursor, &record.durable, record.size);
+    else
+        extents_copy(&record.present, &record.durable);
     bool parted = record.present.count > 0 || record.durable.count > 0;
     if (!is_done(&cursor) || (record.complete && (record.size == RECORD_SIZE_UNKNOWN || parted))) {
         blob_record_release(&record);

@@ -96,8 +96,13 @@ def test_a_blob_larger_than_the_cache_is_refused_clearly(entrepot, upstream):
     mirror.get("/v2/library/x/manifests/1")
     assert mirror.get(f"/v2/library/x/blobs/{digest_of(small)}", keep=False).sha256 == digest_of(small)
     mirror.wait_held(digest_of(small))
-    reply = mirror.get(f"/v2/library/x/blobs/{digest_of(large)}", keep=False)
-    assert reply.status == 503 or (reply.status == 200 and reply.sha256 == digest_of(large))
+    target = f"/v2/library/x/blobs/{digest_of(large)}"
+    reply = mirror.get(target)
+    assert reply.status == 503 and "cache_size" in reply.json["errors"][0]["message"]
+    assert not upstream.seen("GET", digest_of(large))  # its manifest told its size
+    assert any("larger than the whole cache" in line["message"] for line in mirror.log(event="evict", level="error"))
+    part = mirror.get(target, headers={"Range": "bytes=5000000-5000009"})
+    assert part.status == 206 and part.body == large[5000000:5000010]
     assert mirror.holds(digest_of(small))
 
 

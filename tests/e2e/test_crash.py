@@ -97,7 +97,7 @@ ROUNDS = [12 if SLOW == 1 else 4, pytest.param(200, marks=pytest.mark.soak)]
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)
-@pytest.mark.parametrize("connections", [1, 4])
+@pytest.mark.parametrize("connections", [1, 8])
 def test_kill_9_at_any_moment(rounds, connections, entrepot, upstream):
     """B11: every byte right, and at most `checkpoint` of each round fetched again."""
     mirror = entrepot(upstream, checkpoint="4MiB", blob_connections=connections)

@@ -104,6 +104,28 @@ def test_a_grid_larger_than_what_is_worth_waiting_for(cold):
     assert download.join()[0].sha256 == DIGEST and len(case.asked()) == 1
 
 
+def test_a_range_that_a_download_runs_over_is_not_brought_twice(cold):
+    """Nobody knows that there are parts to be had until the range's answer comes, and by then the download, which was
+    to end where it begins, is behind that."""
+    case, first, second, head = cold(), Gate(), Gate(), Gate()
+    case.upstream.on("GET", DIGEST, times=1, hold=[(MiB, first), (44 * MiB, second)])
+    case.upstream.on("GET", DIGEST, times=1, head_gate=head)
+    download = Threads(1, lambda _: case.mirror.get(BLOB, keep=False))
+    first.wait_reached()
+    ahead = Threads(1, lambda _: case.slice(40 * MiB, SIZE, f"{40 * MiB}-"))
+    head.wait_reached()
+    first.open()
+    second.wait_reached()
+    wait_until(lambda: case.mirror.metric("entrepot_upstream_body_bytes_total") > 43 * MiB, "it runs on")
+    head.open()
+    wait_until(lambda: case.upstream.seen("GET", DIGEST)[1].status == 206, "the range is answered")
+    second.open()
+    ahead.join()
+    assert download.join()[0].sha256 == DIGEST
+    received = case.mirror.metric("entrepot_upstream_body_bytes_total") - case.upstream.body_bytes("/manifests/")
+    assert received <= SIZE + MiB, received
+
+
 @pytest.mark.parametrize("status", [400, 404, 410, 500])
 def test_a_remembered_target_that_is_gone_is_asked_for_anew(cold, status):
     """Some say 400 for a signature that has expired: no reason to fetch the whole."""

@@ -13,12 +13,10 @@
 #include <glob.h>
 #include <lmdb.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -171,67 +169,6 @@ static void assert_last_used(unsigned number, int64_t first, int64_t last)
     assert_true(record.last_used_ms >= first && record.last_used_ms <= last);
     assert_int_equal(record.size, 100);
     blob_record_release(&record);
-}
-
-/* No file may grow, or be written, while it lasts. */
-static void refuse_writes(bool refuse)
-{
-    struct rlimit limit;
-
-    (void)signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = refuse ? 0 : limit.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-static void put_size(unsigned number, uint64_t size)
-{
-    struct digest digest = digest_of_number(number);
-
-    index_put_blob(catalog, &digest, &(struct blob_record){.size = size});
-}
-
-static void index__keeps_what_the_disk_refuses_and_writes_it_later(void **state)
-{
-    struct digest gone = digest_of_number(1);
-    struct blob_record record;
-
-    (void)state;
-    put_size(1, 10);
-    put_size(2, 20);
-    index_flush_wait(catalog);
-    refuse_writes(true);
-    index_delete_blob(catalog, &gone);
-    put_size(2, 21);
-    put_size(3, 30);
-    index_flush_wait(catalog);
-    assert_false(index_get_blob(catalog, &gone, &record));
-    assert_int_equal(blob_size(2), 21);
-    put_size(2, 22); /* the newest counts */
-    index_flush_wait(catalog);
-    assert_int_equal(blob_size(2), 22);
-    refuse_writes(false);
-    put_size(4, 40);
-    index_flush_wait(catalog);
-    assert_int_equal(blob_size(2), 22);
-    close_index();
-    assert_false(open_index());
-    assert_false(index_get_blob(catalog, &gone, &record));
-    assert_int_equal(blob_size(2), 22);
-    assert_int_equal(blob_size(3), 30);
-    assert_int_equal(blob_size(4), 40);
-}
-
-static void index__keeps_the_last_thousands_that_the_disk_refuses(void **state)
-{
-    (void)state;
-    refuse_writes(true);
-    for (unsigned i = 0; i < 5000; i++)
-        put_size(i, 100 + i);
-    index_flush_wait(catalog);
-    assert_int_equal(blob_size(0), 0);
-    assert_int_equal(blob_size(4999), 5099);
-    refuse_writes(false);
 }
 
 static void index_touch__notes_the_time(void **state)
@@ -435,8 +372,6 @@ int main(void)
         TEST(index_put_holding__is_found_without_an_upstream_too),
         TEST(index__agrees_with_an_array),
         TEST(index_flush__mails_when_all_is_committed),
-        TEST(index__keeps_what_the_disk_refuses_and_writes_it_later),
-        TEST(index__keeps_the_last_thousands_that_the_disk_refuses),
         TEST(index_touch__notes_the_time),
         TEST(index_touch__is_dropped_when_many_wait),
         TEST(index_verified__moves_the_time_of_whole_blobs_on),

@@ -269,32 +269,57 @@ static void blob_record_decode__reaches_to_the_largest_file(void **state)
     buf_release(&bytes);
 }
 
-/* version, complete, size, last use, verified, type, boot, then twice: count of extents, gap and
- * length. */
+/* version, complete, size, last use, verified, type, boot, the extents present, whether all are
+ * durable, and if not those that are: count, then the unit's bits, and gap and length of each. */
 static void blob_record_decode__rejects_what_cannot_be(void **state)
 {
     (void)state;
-    assert_true(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x64\x00")));
-    assert_true(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x64\x01\x05\x05")));
+    assert_true(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x00\x64\x00\x00")));
+    assert_true(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x00\x64\x01")));
+    assert_true(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x00\x64\x00\x01\x00\x05\x05")));
+    assert_true(
+        is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x04\x02\x05\x01"))); /* 32 to the end */
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x04\x02\x06\x01")));
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x40\x00\x01\x01")));
     assert_false(
         is_blob(VIEW("\x02\x00\x64\x05\x06\x00\x00\x01\x00\x64\x00"))); /* another version */
-    assert_false(is_blob(
-        VIEW("\x03\x01\x64\x05\x06\x00\x00\x01\x00\x64\x00"))); /* whole, and yet in parts */
-    assert_false(is_blob(VIEW("\x03\x01\x64\x05\x06\x00\x00\x00\x01\x00\x64")));
-    assert_true(is_blob(VIEW("\x03\x01\x64\x05\x06\x00\x00\x00\x00")));
-    assert_false(is_blob(VIEW("\x03\x02\x64\x05\x06\x00\x00\x01\x00\x64\x00"))); /* not a truth */
+    assert_true(is_blob(VIEW("\x03\x01\x64\x05\x06\x00\x00\x00\x01")));
     assert_false(
-        is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x65\x00"))); /* behind the end */
-    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x64\x01\x00\x65")));
-    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x65\x01\x00")));
-    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x00\x00"))); /* empty */
+        is_blob(VIEW("\x03\x01\x64\x05\x06\x00\x00\x01\x00\x00\x64\x00\x00"))); /* in parts */
+    assert_false(is_blob(VIEW("\x03\x01\x64\x05\x06\x00\x00\x00\x00\x01\x00\x00\x64")));
+    assert_false(is_blob(VIEW("\x03\x02\x64\x05\x06\x00\x00\x00\x01"))); /* not a truth */
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x00\x02")));
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x00\x65\x01"))); /* too far */
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x00\x00\x01\x00\x00\x65")));
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x65\x01\x01")));
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x01\x00\x00\x00\x01"))); /* empty */
     assert_false(
-        is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x02\x00\x05\x00"))); /* one is missing */
-    assert_false(
-        is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x02\x00\x05\x00\x05\x00"))); /* touching */
-    assert_true(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x02\x00\x05\x01\x05\x00")));
+        is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x02\x00\x00\x05\x01"))); /* one missing */
+    assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x02\x00\x00\x05\x00\x05\x01")));
+    assert_true(is_blob(VIEW("\x03\x00\x64\x05\x06\x00\x00\x02\x00\x00\x05\x01\x05\x01")));
     assert_false(is_blob(VIEW("\x03\x00\x64\x05\x06\x02"
-                              "a\0\x00\x00\x00"))); /* a NUL inside */
+                              "a\0\x00\x00\x01"))); /* a NUL inside */
+}
+
+/* 100,000 ranges of a blob of 8 GiB, on a grid of pages: two bytes a range. */
+static void blob_record_encode__is_short_for_many_ranges(void **state)
+{
+    struct blob_record record = {.size = 100000ull * 81920 - 7}, again;
+    struct buf bytes = {0};
+
+    (void)state;
+    for (uint64_t i = 0; i < 100000; i++)
+        extents_add(&record.present, (struct extent){i * 81920 + 28672, i * 81920 + 81920});
+    record.present.ranges[99999].end -= 7;
+    record.present.total -= 7;
+    extents_copy(&record.present, &record.durable);
+    blob_record_encode(&record, &bytes);
+    assert_true(bytes.length < 201000);
+    assert_true(blob_record_decode(view_of_buf(&bytes), &again));
+    assert_same_blob(&record, &again);
+    blob_record_release(&again);
+    blob_record_release(&record);
+    buf_release(&bytes);
 }
 
 static void blob_record_decode__rejects_whole_ones_without_a_size(void **state)
@@ -359,6 +384,7 @@ int main(void)
         cmocka_unit_test(blob_record_decode__reaches_to_the_largest_file),
         cmocka_unit_test(blob_record_decode__rejects_what_cannot_be),
         cmocka_unit_test(blob_record_decode__rejects_whole_ones_without_a_size),
+        cmocka_unit_test(blob_record_encode__is_short_for_many_ranges),
         cmocka_unit_test(holding_record_decode__rejects_what_cannot_be),
         cmocka_unit_test(tag_record_decode__rejects_other_algorithms),
     };

@@ -86,7 +86,7 @@ static void put_blob(const char *content)
     blobs_sweep(&store.blobs, UINT64_MAX, 0); /* it came by itself, not by a fill */
     write_file(content);
     put_record(&digest, true, 0);
-    store.used += SIZE;
+    store.used += footprint_of_size(SIZE);
 }
 
 static bool is_recorded(int64_t *ret_verified_ms)
