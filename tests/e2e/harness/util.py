@@ -29,12 +29,13 @@ def let_pass(seconds):
     wait_until(lambda: time.monotonic() > end, f"{seconds} s had passed", timeout=seconds + 5)
 
 
-# Below the ephemeral range, so that no outgoing connection takes a port between choice and use.
-_ports = itertools.count(random.Random().randrange(10000, 28000))
+# Below the ephemeral range, so that no outgoing connection takes a port between choice and use; a soak goes round.
+_ports = itertools.count(random.Random().randrange(22000))
 
 
 def free_port(host="127.0.0.1"):
-    for port in _ports:
+    for number in _ports:
+        port = 10000 + number % 22000
         with socket.socket() as probe:
             try:
                 probe.bind((host, port))
