@@ -90,7 +90,7 @@ void evict_unreserve(struct store *store, uint64_t bytes)
 
 void evict_press(struct store *store)
 {
-    uint64_t used = store->used + store->reserved;
+    uint64_t used = taken(store);
 
     if (!disk_rest_may_press(&store->disk_rest, clock_monotonic_us() / 1000))
         return;

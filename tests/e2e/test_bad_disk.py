@@ -13,7 +13,7 @@ from harness.images import blob_image
 from harness.util import Gate, MiB, Threads, digest_of, let_pass, noise, wait_until
 
 FAULTS = ["EIO", "ENOSPC", "EDQUOT"]
-BALLAST, OLD, NEW, PARTLY, OTHER = (noise(size * MiB, size) for size in (2, 3, 5, 6, 7))
+BALLAST, OLD, NEW, PARTLY, OTHER = (noise(size * MiB, size) for size in (9, 3, 5, 6, 7))
 REST = 2  # seconds, DISK_REST_MS
 
 

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "cache/footprint.h"
 #include "io/disk.h"
 
 static char folder[64];
