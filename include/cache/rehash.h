@@ -26,12 +26,31 @@ enum rehash_result {
 /* Opens a file below `directory`, for reading, no link; -1 and errno when it cannot be. */
 int rehash_open(int directory, const char *path);
 
+/* One file's reading. */
+struct rehash {
+    int fd; /* borrowed; its flags are changed */
+    bool direct;
+    char *piece; /* owned */
+    size_t room; /* of it */
+    struct hasher hasher;
+    uint64_t size; /* read so far */
+    int number;    /* errno, when it FAILED */
+};
+
+/* Makes ready what rehash_run() needs. */
+void rehash_init(struct rehash *rehash, int fd, enum digest_algorithm algorithm);
+void rehash_release(struct rehash *rehash);
+
 /*
  * Hashes the whole file, in pieces of at most 1 MiB, and calls `on_piece` behind each; when that
- * returns false, stops. The outputs are set when it is DONE. Changes the flags of `fd`.
+ * returns false, stops. It allocates nothing and touches no memory for the first time, so that a
+ * thread that is seldom scheduled holds none of the process's locks, not the kernel's either
+ * (mmap_lock): only that of the file, against its unlinking.
  */
-enum rehash_result rehash_file(int fd, enum digest_algorithm algorithm,
-                               bool (*on_piece)(void *argument, uint64_t length), void *argument,
-                               struct digest *ret_digest, uint64_t *ret_size);
+enum rehash_result rehash_run(struct rehash *rehash,
+                              bool (*on_piece)(void *argument, uint64_t length), void *argument);
+
+/* The digest of what was read, when it is DONE; once. */
+void rehash_finish(struct rehash *rehash, struct digest *ret_digest);
 
 #endif

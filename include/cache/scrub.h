@@ -43,13 +43,11 @@ struct scrub_check {
     struct blob_record record; /* as it was at the beginning */
     int fd;                    /* owned; -1: none */
     int64_t began_ms;
-    bool over;       /* there is nothing to hash: */
-    bool gone;       /* no complete record, */
-    const char *why; /* or static: what is wrong with it; NULL: nothing that is known */
+    bool over;            /* there is nothing to hash: */
+    bool gone;            /* no complete record, */
+    const char *why;      /* or static: what is wrong with it; NULL: nothing that is known */
+    struct rehash rehash; /* unless it is over */
     enum rehash_result result;
-    int number; /* errno, when it FAILED */
-    struct digest found;
-    uint64_t size;
 };
 
 /* What a pass over the cache has found so far. */
@@ -86,7 +84,7 @@ void scrub_list_release(struct scrub_list *list);
 /* Opens the file. False: there is nothing to hash. */
 bool scrub_begin(struct scrub_check *check, struct store *store, const struct digest *digest);
 
-/* Reads all of it; see rehash_file(). */
+/* Reads all of it; see rehash_run(). */
 void scrub_hash(struct scrub_check *check, bool (*on_piece)(void *argument, uint64_t length),
                 void *argument);
 

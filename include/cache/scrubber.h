@@ -8,7 +8,8 @@
  * Two threads, which sleep when there is nothing to do. "scrub" decides, and takes out what is
  * damaged. "scrub-read" reads and hashes, `scrub_rate` bytes a second at most, scheduled only when
  * nobody else wants the processor, and the disk too where the I/O scheduler knows idleness: it
- * holds no lock that anybody else waits for. A suspect is read by "scrub" itself, at full speed.
+ * holds no lock that clients wait for (see rehash_run()). A suspect is read by "scrub" itself, at
+ * full speed.
  */
 
 #include <pthread.h>

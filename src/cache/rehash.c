@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,12 +21,6 @@ int rehash_open(int directory, const char *path)
     return fd < 0 && errno == EINVAL ? openat(directory, path, flags) : fd;
 }
 
-struct rehash {
-    int fd;
-    bool direct;
-    size_t room; /* of a piece */
-};
-
 static void go_plain(struct rehash *rehash)
 {
     int flags = fcntl(rehash->fd, F_GETFL);
@@ -37,12 +32,12 @@ static void go_plain(struct rehash *rehash)
 }
 
 /* As pread() does; a second time when the disk cannot. */
-static ssize_t read_piece(struct rehash *rehash, char *piece, uint64_t at)
+static ssize_t read_piece(struct rehash *rehash, uint64_t at)
 {
     bool again = true;
 
     for (;;) {
-        ssize_t got = pread(rehash->fd, piece, rehash->room, (off_t)at);
+        ssize_t got = pread(rehash->fd, rehash->piece, rehash->room, (off_t)at);
         if (got >= 0)
             return got;
         if (errno == EINVAL && rehash->direct)
@@ -55,10 +50,10 @@ static ssize_t read_piece(struct rehash *rehash, char *piece, uint64_t at)
 }
 
 /* The same, leaving the page cache as it was. */
-static ssize_t read_aside(struct rehash *rehash, char *piece, uint64_t at)
+static ssize_t read_aside(struct rehash *rehash, uint64_t at)
 {
     bool was_cold = !rehash->direct && !disk_is_warm(rehash->fd, at, rehash->room);
-    ssize_t got = read_piece(rehash, piece, at);
+    ssize_t got = read_piece(rehash, at);
 
     if (got > 0 && was_cold)
         (void)posix_fadvise(rehash->fd, (off_t)at, got, POSIX_FADV_DONTNEED);
@@ -75,41 +70,45 @@ static size_t room_for(int fd)
     return ((size_t)file.st_size / ALIGNMENT + 1) * ALIGNMENT;
 }
 
-enum rehash_result rehash_file(int fd, enum digest_algorithm algorithm,
-                               bool (*on_piece)(void *argument, uint64_t length), void *argument,
-                               struct digest *ret_digest, uint64_t *ret_size)
+void rehash_init(struct rehash *rehash, int fd, enum digest_algorithm algorithm)
 {
-    struct rehash rehash = {.fd = fd, .direct = (fcntl(fd, F_GETFL) & O_DIRECT) != 0};
-    enum rehash_result result = REHASH_DONE;
-    struct hasher hasher;
-    uint64_t at = 0;
+    *rehash = (struct rehash){
+        .fd = fd, .direct = (fcntl(fd, F_GETFL) & O_DIRECT) != 0, .room = room_for(fd)};
+    rehash->piece = aligned_alloc(ALIGNMENT, rehash->room);
+    CHECK(rehash->piece != NULL);
+    memset(rehash->piece, 0, rehash->room);
+    hasher_init(&rehash->hasher, algorithm);
+    if (!rehash->direct)
+        go_plain(rehash);
+}
 
-    rehash.room = room_for(fd);
-    char *piece = aligned_alloc(ALIGNMENT, rehash.room);
-    CHECK(piece != NULL);
-    if (!rehash.direct)
-        go_plain(&rehash);
-    hasher_init(&hasher, algorithm);
-    for (ssize_t got = 1; got > 0 && result == REHASH_DONE;) {
-        got = read_aside(&rehash, piece, at);
-        if (got < 0)
-            result = err_is_loss(errno) ? REHASH_UNREADABLE : REHASH_FAILED;
-        if (got <= 0)
-            break;
-        if ((size_t)got < rehash.room && rehash.direct)
-            go_plain(&rehash); /* what is behind a piece that is no whole one is not aligned */
-        hasher_update(&hasher, piece, (size_t)got);
-        at += (uint64_t)got;
+void rehash_release(struct rehash *rehash)
+{
+    hasher_release(&rehash->hasher);
+    free(rehash->piece);
+    *rehash = (struct rehash){.fd = -1};
+}
+
+enum rehash_result rehash_run(struct rehash *rehash,
+                              bool (*on_piece)(void *argument, uint64_t length), void *argument)
+{
+    ssize_t got;
+
+    while ((got = read_aside(rehash, rehash->size)) > 0) {
+        if ((size_t)got < rehash->room && rehash->direct)
+            go_plain(rehash); /* what is behind a piece that is no whole one is not aligned */
+        hasher_update(&rehash->hasher, rehash->piece, (size_t)got);
+        rehash->size += (uint64_t)got;
         if (!on_piece(argument, (uint64_t)got))
-            result = REHASH_STOPPED;
+            return REHASH_STOPPED;
     }
-    if (result == REHASH_DONE) {
-        hasher_finish(&hasher, ret_digest);
-        *ret_size = at;
-    }
-    int number = errno;
-    hasher_release(&hasher);
-    free(piece);
-    errno = number;
-    return result;
+    rehash->number = errno;
+    if (got == 0)
+        return REHASH_DONE;
+    return err_is_loss(rehash->number) ? REHASH_UNREADABLE : REHASH_FAILED;
+}
+
+void rehash_finish(struct rehash *rehash, struct digest *ret_digest)
+{
+    hasher_finish(&rehash->hasher, ret_digest);
 }

@@ -100,15 +100,15 @@ bool scrub_begin(struct scrub_check *check, struct store *store, const struct di
     else if ((uint64_t)file.st_size != check->record.size)
         check->why = "it has another size than its record";
     check->over = check->why != NULL;
+    if (!check->over)
+        rehash_init(&check->rehash, check->fd, check->digest.algorithm);
     return !check->over;
 }
 
 void scrub_hash(struct scrub_check *check, bool (*on_piece)(void *argument, uint64_t length),
                 void *argument)
 {
-    check->result = rehash_file(check->fd, check->digest.algorithm, on_piece, argument,
-                                &check->found, &check->size);
-    check->number = errno;
+    check->result = rehash_run(&check->rehash, on_piece, argument);
 }
 
 /* ---- taking out ---- */
@@ -195,29 +195,39 @@ static enum scrub_verdict take_out(struct scrub_check *check)
 
 /* ---- the verdict ---- */
 
+/* What the reading says is wrong; NULL: nothing. */
+static const char *why_of(struct scrub_check *check)
+{
+    struct digest found;
+
+    if (check->result == REHASH_UNREADABLE)
+        return unreadable;
+    if (check->result != REHASH_DONE)
+        return NULL;
+    if (check->rehash.size != check->record.size)
+        return "it has another size than its record";
+    rehash_finish(&check->rehash, &found);
+    return digest_equal(&found, &check->digest) ? NULL : "its bytes do not match its digest";
+}
+
 static enum scrub_verdict judge(struct scrub_check *check)
 {
     char path[BLOB_PATH_SIZE];
 
     if (check->gone)
         return SCRUB_GONE;
-    if (!check->over && check->result == REHASH_STOPPED)
-        return SCRUB_STOPPED;
-    if (!check->over && check->result == REHASH_UNREADABLE)
-        check->why = unreadable;
-    else if (!check->over && check->result == REHASH_DONE && check->size != check->record.size)
-        check->why = "it has another size than its record";
-    else if (!check->over && check->result == REHASH_DONE &&
-             !digest_equal(&check->found, &check->digest))
-        check->why = "its bytes do not match its digest";
+    if (!check->over)
+        check->why = why_of(check);
     if (check->why != NULL)
         return take_out(check);
     if (check->over)
         return SCRUB_UNCHECKED;
+    if (check->result == REHASH_STOPPED)
+        return SCRUB_STOPPED;
     if (check->result == REHASH_FAILED) {
         blob_path_complete(&check->digest, path);
         log_message(CONFIG_LOG_ERROR, "scrub", "%s cannot be read now: %s", path,
-                    strerror(check->number));
+                    strerror(check->rehash.number));
         return SCRUB_UNCHECKED;
     }
     index_verified(check->store->index, &check->digest, check->began_ms);
@@ -230,6 +240,8 @@ enum scrub_verdict scrub_end(struct scrub_check *check)
 
     if (verdict == SCRUB_SOUND || verdict == SCRUB_DAMAGED)
         stats_add(STAT_SCRUBBED_BLOBS, AT_ALL, 1);
+    if (!check->over)
+        rehash_release(&check->rehash);
     if (check->fd >= 0)
         close(check->fd);
     check->fd = -1;

@@ -54,6 +54,23 @@ static bool on_piece(void *argument, uint64_t length)
     return ++count->pieces != count->stop_at;
 }
 
+/* The outputs are set when it is DONE. */
+static enum rehash_result rehash(int fd, struct count *count, struct digest *ret_digest,
+                                 uint64_t *ret_size)
+{
+    struct rehash reading;
+
+    rehash_init(&reading, fd, DIGEST_SHA256);
+    enum rehash_result result = rehash_run(&reading, on_piece, count);
+    if (result == REHASH_DONE) {
+        *ret_size = reading.size;
+        rehash_finish(&reading, ret_digest);
+    }
+    errno = reading.number;
+    rehash_release(&reading);
+    return result;
+}
+
 /* A file of so many bytes; its digest. */
 static struct digest make_file(uint64_t size)
 {
@@ -76,17 +93,16 @@ static void assert_rehashed(int fd, const struct digest *digest, uint64_t size)
 {
     struct count count = {0};
     struct digest found;
-    uint64_t found_size;
+    uint64_t found_size = 0;
 
     assert_true(fd >= 0);
-    assert_int_equal(rehash_file(fd, DIGEST_SHA256, on_piece, &count, &found, &found_size),
-                     REHASH_DONE);
+    assert_int_equal(rehash(fd, &count, &found, &found_size), REHASH_DONE);
     assert_true(found_size == size && count.bytes == size);
     assert_true(digest_equal(&found, digest));
     close(fd);
 }
 
-static void rehash_file__agrees_with_what_was_written(void **state)
+static void rehash_run__agrees_with_what_was_written(void **state)
 {
     static const uint64_t sizes[] = {0,    1,         511,   512,       4095,      4096,
                                      4097, PIECE - 1, PIECE, PIECE + 1, PIECE * 3, 5000000};
@@ -118,7 +134,7 @@ static size_t pages_in_memory(uint64_t size)
 }
 
 /* Cold stays cold, and hot stays hot, whichever way it is read. */
-static void rehash_file__leaves_the_page_cache_alone(void **state)
+static void rehash_run__leaves_the_page_cache_alone(void **state)
 {
     enum { SIZE = 6 * PIECE, PAGES = SIZE / 4096 };
     struct digest digest = make_file(SIZE);
@@ -141,7 +157,7 @@ static void rehash_file__leaves_the_page_cache_alone(void **state)
     }
 }
 
-static void rehash_file__stops_when_told_to(void **state)
+static void rehash_run__stops_when_told_to(void **state)
 {
     struct count count = {.stop_at = 2};
     struct digest found = {0};
@@ -150,13 +166,12 @@ static void rehash_file__stops_when_told_to(void **state)
     (void)state;
     make_file(5 * PIECE);
     int fd = rehash_open(directory, "file");
-    assert_int_equal(rehash_file(fd, DIGEST_SHA256, on_piece, &count, &found, &size),
-                     REHASH_STOPPED);
+    assert_int_equal(rehash(fd, &count, &found, &size), REHASH_STOPPED);
     assert_true(count.pieces == 2 && size == 77);
     close(fd);
 }
 
-static void rehash_file__tells_a_loss_from_what_may_pass(void **state)
+static void rehash_run__tells_a_loss_from_what_may_pass(void **state)
 {
     struct count count = {0};
     struct digest found;
@@ -164,11 +179,9 @@ static void rehash_file__tells_a_loss_from_what_may_pass(void **state)
     int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC); /* at 0 there is none: EIO */
 
     (void)state;
-    assert_int_equal(rehash_file(memory, DIGEST_SHA256, on_piece, &count, &found, &size),
-                     REHASH_UNREADABLE);
+    assert_int_equal(rehash(memory, &count, &found, &size), REHASH_UNREADABLE);
     close(memory);
-    assert_int_equal(rehash_file(directory, DIGEST_SHA256, on_piece, &count, &found, &size),
-                     REHASH_FAILED);
+    assert_int_equal(rehash(directory, &count, &found, &size), REHASH_FAILED);
     assert_int_equal(errno, EISDIR);
     assert_int_equal(count.pieces, 0);
 }
@@ -188,10 +201,10 @@ static void rehash_open__opens_no_link(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(rehash_file__agrees_with_what_was_written),
-        TEST(rehash_file__leaves_the_page_cache_alone),
-        TEST(rehash_file__stops_when_told_to),
-        TEST(rehash_file__tells_a_loss_from_what_may_pass),
+        TEST(rehash_run__agrees_with_what_was_written),
+        TEST(rehash_run__leaves_the_page_cache_alone),
+        TEST(rehash_run__stops_when_told_to),
+        TEST(rehash_run__tells_a_loss_from_what_may_pass),
         TEST(rehash_open__opens_no_link),
     };
 
