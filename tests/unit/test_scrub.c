@@ -160,7 +160,7 @@ static void assert_left(void)
 
     assert_true(is_recorded(&verified_ms));
     assert_true(is_on_disk());
-    assert_int_equal(store.used, SIZE);
+    assert_int_equal(store.used, footprint_of_size(SIZE));
 }
 
 /* ---- the verdicts ---- */
