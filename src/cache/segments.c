@@ -353,12 +353,12 @@ static void start(struct segments *segments, struct extent range)
 }
 
 /* The bytes of a request. A large blob is brought in segments, over several connections, and so
- * that whoever waits is served in his turn: each of about half a second, and shorter ones at the
+ * that whoever waits is served in his turn: each of about a second, and shorter ones at the
  * end, so that all end together. */
 static uint64_t request_size(const struct segments *segments)
 {
     const struct config *config = config_of(segments);
-    uint64_t grid = config->range_grid, most = upstream_rate(segments->source->upstream) / 2;
+    uint64_t grid = config->range_grid, most = upstream_rate(segments->source->upstream);
     uint64_t share = intake_missing(segments->intake, (struct extent){0, size_of(segments)});
 
     if (!wants_parts(segments) || size_of(segments) <= LARGE)
