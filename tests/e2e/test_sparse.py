@@ -334,7 +334,8 @@ def test_another_repository_sees_nothing_of_a_broken_fill(cold):
     """What came of a blob lies there; eight at once ask for it where it is not, and get 404, not a part of it."""
     case = cold(fill_tries=1)
     case.upstream.on("GET", DIGEST, cut=6 * MiB)
-    assert case.mirror.get(BLOB, keep=False).end != "complete"
+    reply = case.mirror.get(BLOB, keep=False)
+    assert reply.status == 502 or reply.end != "complete"  # as the fill's end or its first byte is seen first
     case.mirror.restart()
     for range_ in ({}, {"Range": "bytes=0-99999"}):
         for name in ("evil-{}", "evil"):

@@ -29,13 +29,15 @@ def let_pass(seconds):
     wait_until(lambda: time.monotonic() > end, f"{seconds} s had passed", timeout=seconds + 5)
 
 
-# Below the ephemeral range, so that no outgoing connection takes a port between choice and use; a soak goes round.
-_ports = itertools.count(random.Random().randrange(22000))
+# Below the ephemeral range, so that no outgoing connection takes a port between choice and use; a soak goes round. Each
+# worker of a run has a lane of its own.
+_LANE, _LANES = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 4
+_ports = itertools.count(random.Random().randrange(22000 // _LANES))
 
 
 def free_port(host="127.0.0.1"):
     for number in _ports:
-        port = 10000 + number % 22000
+        port = 10000 + (number * _LANES + _LANE) % 22000
         with socket.socket() as probe:
             try:
                 probe.bind((host, port))
