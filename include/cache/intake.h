@@ -59,7 +59,7 @@ void intake_note_sent(struct intake *intake, const struct source *source);
 /* What a crash from here on will not lose. */
 void intake_record(struct intake *intake);
 
-/* The same if a crash could lose `checkpoint` bytes by now. Whether it was. */
+/* The same if it is time, so that a crash never loses `checkpoint` bytes. Whether it was. */
 bool intake_record_if_due(struct intake *intake);
 
 #endif

@@ -202,6 +202,8 @@ KINDS = {
     "skopeo ": against_the_mirror,
     "bench/run": bench,
     "bench/eviction": bench,
+    "bench/connections": bench,
+    "bench/scattered": bench,
     "tests/checks/readme_reference --write": write_reference,
     "ENTREPOT_BINARY=build/entrepot /usr/bin/pytest-3 ": pytest_of_tests,
 }
