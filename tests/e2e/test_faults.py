@@ -217,12 +217,12 @@ def test_upstream_that_ignores_range_is_read_from_the_start(case, upstream):
     ids=["of the start", "off by one", "nonsense", "none", "416", "of another size", "empty"],
 )
 def test_a_wrong_answer_to_a_resume_is_not_spliced_in(case, upstream, script):
-    """Right in the end or cut short; the wrong answer is given once."""
+    """Right in the end, cut short, or refused when it had not begun; the wrong answer is given once."""
     c = case()
     upstream.on("GET", c.digest, times=1, cut=6 * MiB)
     upstream.on("GET", c.digest, times=1, **script)
     reply = c.get()
-    assert c.is_right(reply) or (reply.received < SIZE and reply.end == "fin"), reply
+    assert c.is_right(reply) or reply.status == 502 or (reply.received < SIZE and reply.end == "fin"), reply
     c.recovers()
 
 
