@@ -20,7 +20,11 @@
 #include "base/list.h"
 #include "wire/challenge.h"
 
-enum { UPSTREAM_TOKENS_MAX = 1024, UPSTREAM_REST_MAX_MS = 60000 };
+enum {
+    UPSTREAM_TOKENS_MAX = 1024,
+    UPSTREAM_REST_MAX_MS = 60000,
+    UPSTREAM_CROWD_MS = 60000, /* for how long it is not asked for more at once than it gave */
+};
 
 struct upstream {
     const struct config_upstream *config; /* borrowed */
@@ -31,6 +35,8 @@ struct upstream {
     uint64_t well_ms;           /* when it last answered; 0: never */
     uint64_t rate;              /* bytes a second of one connection, lately; 0: not known */
     bool takes_ranges;          /* it has answered a Range with 206 */
+    unsigned crowd;             /* requests for one blob at once that it did not refuse, lately, */
+    uint64_t crowd_until_ms;    /* which counts until then */
     struct challenge challenge; /* its last one; scheme NONE: none yet, ask without */
     struct list tokens;         /* newest use first */
     unsigned token_count;
@@ -69,6 +75,11 @@ uint64_t upstream_rate(struct upstream *upstream);
 /* It has answered a Range with 206; whether it ever has. */
 void upstream_note_ranges(struct upstream *upstream);
 bool upstream_takes_ranges(struct upstream *upstream);
+
+/* It refused one more request for a blob beside `running` others. How many may run at once as far
+ * as that is known, at least 1; UINT_MAX: it has refused none lately. */
+void upstream_note_crowd(struct upstream *upstream, unsigned running);
+unsigned upstream_crowd(struct upstream *upstream);
 
 /* Its challenge, to be met beforehand the next time. */
 void upstream_set_challenge(struct upstream *upstream, const struct challenge *challenge);

@@ -119,9 +119,11 @@ static void end(struct call *call, enum err err)
         log_number(&line, "status", (uint64_t)call->status);
         log_end(&line);
     }
-    if (!is_elsewhere(call) && err == ERR_UPSTREAM_TIMEOUT && call->status == 0)
+    /* One of many bodies at once: that may be one too many, and says nothing of the others. */
+    bool counts = !is_elsewhere(call) && !(call->request.is_bulk && lane_of(call)->running > 1);
+    if (counts && err == ERR_UPSTREAM_TIMEOUT && call->status == 0)
         upstream_rest(call->upstream, err, call->calls->store->config->upstream_rest);
-    if (!is_elsewhere(call) && err == ERR_UPSTREAM_LIMITED)
+    if (counts && err == ERR_UPSTREAM_LIMITED)
         upstream_rest(call->upstream, err, call->retry_after * 1000);
     leave_lane(call);
     call->events->on_end(call, err);

@@ -398,7 +398,7 @@ static void on_segment_end(struct segments *segments, const struct segment_end *
 {
     struct fetch *fetch = fetch_of(segments);
 
-    if (end->err != OK && !end->is_stale) {
+    if (end->err != OK && !end->is_stale && !end->is_crowded) {
         recover(fetch, end);
         return;
     }

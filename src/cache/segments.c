@@ -295,6 +295,14 @@ static enum err end_of(struct segment *segment, struct call *call, enum err err)
     return source_err(&segment->source, err);
 }
 
+/* What an upstream may say, or do, that has enough of us. */
+static bool is_of_crowd(enum err err)
+{
+    return err == ERR_UPSTREAM_LIMITED || err == ERR_UPSTREAM_FAILED ||
+           err == ERR_UPSTREAM_UNREACHABLE || err == ERR_UPSTREAM_TIMEOUT ||
+           err == ERR_UPSTREAM_BROKEN;
+}
+
 static void on_end(struct call *call, enum err err)
 {
     struct segment *segment = call_owner(call);
@@ -313,7 +321,11 @@ static void on_end(struct call *call, enum err err)
                            clock_monotonic_us() - segment->started_us);
     if (end.err != OK && !end.is_stale)
         take_target(segments, NULL);
+    struct upstream *upstream = segment->source.upstream;
     segment_free(segment);
+    end.is_crowded = !end.answered && segments->count > 0 && is_of_crowd(end.err);
+    if (end.is_crowded)
+        upstream_note_crowd(upstream, segments->count);
     segments->events->on_end(segments, &end);
 }
 
@@ -420,6 +432,10 @@ static bool may_start(const struct look *look, bool is_parked)
 {
     const struct segments *segments = look->segments;
     uint64_t limit = config_of(segments)->blob_connections + (is_parked ? PARKED_EXTRA : 0);
+    unsigned crowd = upstream_crowd(segments->source->upstream);
+
+    if (crowd < limit)
+        limit = crowd;
 
     if (segments->count >= limit)
         return false;

@@ -1,5 +1,6 @@
 #include "cache/upstream.h"
 
+#include <limits.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,22 @@ bool upstream_takes_ranges(struct upstream *upstream)
     bool takes = upstream->takes_ranges;
     pthread_mutex_unlock(&upstream->mutex);
     return takes;
+}
+
+void upstream_note_crowd(struct upstream *upstream, unsigned running)
+{
+    pthread_mutex_lock(&upstream->mutex);
+    upstream->crowd = running > 0 ? running : 1;
+    upstream->crowd_until_ms = now_ms() + UPSTREAM_CROWD_MS;
+    pthread_mutex_unlock(&upstream->mutex);
+}
+
+unsigned upstream_crowd(struct upstream *upstream)
+{
+    pthread_mutex_lock(&upstream->mutex);
+    unsigned crowd = now_ms() < upstream->crowd_until_ms ? upstream->crowd : UINT_MAX;
+    pthread_mutex_unlock(&upstream->mutex);
+    return crowd;
 }
 
 void upstream_set_challenge(struct upstream *upstream, const struct challenge *challenge)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from harness.images import blob_image
-from harness.util import Gate, MiB, Threads, digest_of, in_threads, noise, wait_until
+from harness.util import Gate, MiB, Threads, digest_of, in_threads, let_pass, noise, wait_until
 
 SIZE = 64 * MiB + 4321
 DATA = noise(SIZE, 5)
@@ -309,6 +309,24 @@ def test_a_large_blob_comes_over_many_connections(cold):
     assert download.join()[0].sha256 == DIGEST
     case.mirror.wait_held(DIGEST)
     assert case.sent() == SIZE and len(case.asked()) >= 5
+
+
+@pytest.mark.parametrize("refusal", [429, 503, 500])
+def test_an_upstream_that_refuses_many_connections_is_asked_for_fewer(refusal, cold):
+    """P6, E4: those that run go on, the upstream is not left alone, and no more are asked for at once than it gives."""
+    case, gate = cold(), Gate()
+    case.slice(0, 2)
+    for _ in range(3):
+        case.upstream.on("GET", DIGEST, times=1, head_gate=gate)
+    case.upstream.on("GET", DIGEST, times=5, status=refusal, headers=[("Retry-After", "60")])
+    download = Threads(1, lambda _: case.mirror.get(BLOB, keep=False))
+    wait_until(lambda: len(case.asked()) == 9, "all have been asked for")
+    let_pass(0.5)
+    assert len(case.asked()) == 9
+    gate.open()
+    assert download.join()[0].sha256 == DIGEST
+    assert case.mirror.get("/v2/library/x/manifests/none").status == 404  # it is asked
+    assert case.upstream.body_bytes(DIGEST) == SIZE
 
 
 def test_a_redirects_target_is_asked_again_until_it_refuses(cold, upstream):
