@@ -1,6 +1,7 @@
 #include "cache/evict.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -9,7 +10,13 @@
 #include "cache/removal.h"
 #include "cache/worth.h"
 
-enum { EMPTY_PASS_PAUSE_MS = 2000, PRESS_SLACK = 256 << 20, INDEX_ROOM = 64 << 10 };
+enum {
+    EMPTY_PASS_PAUSE_MS = 2000,
+    PRESS_SLACK = 256 << 20,
+    INDEX_ROOM = 64 << 10,
+    BUSY_TRIES = 10,
+    BUSY_PAUSE_MS = 20
+};
 
 /* What is not the blobs'. */
 static uint64_t overhead(const struct store *store)
@@ -143,6 +150,32 @@ static uint64_t remove_blob(struct store *store, const struct digest *digest)
     return size;
 }
 
+static void remove_some(struct store *store, struct victims *victims, uint64_t goal,
+                        uint64_t *removed, uint64_t *bytes)
+{
+    for (size_t i = 0; i < victims->count && taken(store) > goal; i++) {
+        uint64_t size = remove_blob(store, &victims->digests[victims->list[i].number]);
+        *removed += size > 0;
+        *bytes += size;
+    }
+}
+
+/* Down to `goal`. When nothing can go and somebody waits, a few times: a blob that has just become
+ * whole is in use until it is settled. */
+static void remove_least_worth(struct evictor *evictor, struct victims *victims, uint64_t goal,
+                               uint64_t *removed, uint64_t *bytes)
+{
+    struct store *store = evictor->store;
+
+    remove_some(store, victims, goal, removed, bytes);
+    for (int tries = 0; evictor->wanted > 0 && *removed == 0 && tries < BUSY_TRIES; tries++) {
+        if (victims->count == 0 || taken(store) <= goal)
+            return;
+        nanosleep(&(struct timespec){0, BUSY_PAUSE_MS * 1000000L}, NULL);
+        remove_some(store, victims, goal, removed, bytes);
+    }
+}
+
 static void on_work(struct disk_job *job)
 {
     struct evictor *evictor = container_of(job, struct evictor, job);
@@ -157,13 +190,7 @@ static void on_work(struct disk_job *job)
     uint64_t low = low_water(store), top = ceiling(store);
     uint64_t goal =
         evictor->wanted > top - low ? top - (evictor->wanted < top ? evictor->wanted : top) : low;
-    for (size_t i = 0; i < victims.count; i++) {
-        if (taken(store) <= goal)
-            break;
-        uint64_t size = remove_blob(store, &victims.digests[victims.list[i].number]);
-        removed += size > 0;
-        bytes += size;
-    }
+    remove_least_worth(evictor, &victims, goal, &removed, &bytes);
     free(victims.list);
     pins_end(&evictor->pins, store, taken(store) > goal);
     free(victims.digests);
