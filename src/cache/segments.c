@@ -128,6 +128,20 @@ static uint64_t outstanding(const struct segments *segments)
     return bytes;
 }
 
+/* Room for what runs; and for the rest as soon as a head has told how much that is, if it is wanted:
+ * what is larger than the cache is to be refused before the first byte. */
+static enum err reserve(const struct segments *segments)
+{
+    struct blob_view view = blob_look(blob_of(segments), 0, NULL);
+    uint64_t bytes = outstanding(segments);
+
+    if (view.whole && view.size != BLOB_SIZE_UNKNOWN) {
+        uint64_t rest = intake_growth(segments->intake, (struct extent){0, view.size});
+        bytes = bytes > rest ? bytes : rest;
+    }
+    return intake_reserve(segments->intake, bytes);
+}
+
 /* There are no parts to be had: a segment that was to end where another begins goes on to its end.
  * Whether there is one that brings the whole. */
 static bool uncut(struct segments *segments)
@@ -192,7 +206,7 @@ static enum err take_head(struct segment *segment, int status, struct extent bod
             upstream_note_ranges(segment->source.upstream);
         return ERR_STOPPING;
     }
-    err = intake_reserve(intake, outstanding(segments));
+    err = reserve(segments);
     if (err == OK && intake->blob->fd < 0)
         err = partial_create(intake->store, intake->blob);
     return err;
