@@ -128,8 +128,8 @@ static uint64_t outstanding(const struct segments *segments)
     return bytes;
 }
 
-/* Room for what runs; and for the rest as soon as a head has told how much that is, if it is wanted:
- * what is larger than the cache is to be refused before the first byte. */
+/* Room for what runs; and for the rest as soon as a head has told how much that is, if it is
+ * wanted: what is larger than the cache is to be refused before the first byte. */
 static enum err reserve(const struct segments *segments)
 {
     struct blob_view view = blob_look(blob_of(segments), 0, NULL);
@@ -404,6 +404,7 @@ struct look {
     struct segments *segments;
     struct plan plan;
     bool takes_ranges; /* the upstream is known to */
+    bool guesses;      /* one runs that will tell the size: what the rest is shows then */
     struct extent range;
     bool found;
     size_t budget; /* ranges that may still be looked at: many clients may ask for many */
@@ -479,6 +480,8 @@ static bool look_at(void *argument, const struct extent *ranges, size_t count, b
         if (look->budget == 0)
             return false;
         look->budget--;
+        if (look->guesses && ranges[i].end == UINT64_MAX)
+            continue;
         look->found = plan_next(&look->plan, ranges[i], &look->range);
         for (size_t n = i + 1; look->found && n < count && n < i + NEIGHBOURS_MAX; n++)
             plan_extend(&look->plan, ranges[n], &look->range);
@@ -501,6 +504,7 @@ static void look_begin(struct look *look, struct segments *segments, uint64_t si
     for (struct list *node = segments->running.next; node != &segments->running;
          node = node->next) {
         const struct segment *segment = container_of(node, struct segment, node);
+        look->guesses |= segment->is_guess && size == BLOB_SIZE_UNKNOWN;
         if (segment->at < segment->end)
             plan_cover(&look->plan, (struct extent){segment->at, segment->end});
     }
