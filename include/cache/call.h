@@ -66,6 +66,11 @@ void calls_fail_waiting(struct calls *calls, enum err err);
 struct call *call_start(struct calls *calls, const struct call_request *request,
                         const struct call_events *events, void *owner);
 
+/* Whether it is beside others for the same thing that run, or that have been answered while it has
+ * not: when it is refused, or not answered at all, it may be one too many, which says nothing of
+ * the upstream. False unless told. */
+void call_set_extra(struct call *call, bool is_extra);
+
 /* Ends it without another callback. NULL is harmless. */
 void call_cancel(struct call *call);
 

@@ -32,7 +32,7 @@ struct segment_end {
     bool progressed; /* new bytes came */
     bool parted;     /* it had asked for a part */
     bool is_stale;   /* of a source that was turned away from meanwhile */
-    bool is_crowded; /* refused beside others that go on: there are to be fewer at once */
+    bool is_crowded; /* refused beside others: there are to be fewer at once */
 };
 
 struct segments_events {

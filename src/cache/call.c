@@ -37,6 +37,7 @@ struct call {
     bool restarted;     /* after a redirect target's 403 */
     bool accepted;      /* on_head was called */
     bool remembered;    /* it began with request.target */
+    bool is_extra;      /* see call_set_extra() */
 };
 
 static void ask(struct call *call);
@@ -119,8 +120,7 @@ static void end(struct call *call, enum err err)
         log_number(&line, "status", (uint64_t)call->status);
         log_end(&line);
     }
-    /* One of many bodies at once: that may be one too many, and says nothing of the others. */
-    bool counts = !is_elsewhere(call) && !(call->request.is_bulk && lane_of(call)->running > 1);
+    bool counts = !is_elsewhere(call) && !call->is_extra;
     if (counts && err == ERR_UPSTREAM_TIMEOUT && call->status == 0)
         upstream_rest(call->upstream, err, call->calls->store->config->upstream_rest);
     if (counts && err == ERR_UPSTREAM_LIMITED)
@@ -203,7 +203,7 @@ static void note_status(const struct call *call)
         return;
     if (status < 400 || status == 404 || status == 410 || status == 416)
         upstream_was_well(call->upstream);
-    else
+    else if (!call->is_extra)
         upstream_was_ill(call->upstream);
 }
 
@@ -468,6 +468,11 @@ void calls_fail_waiting(struct calls *calls, enum err err)
         while (!list_is_empty(waiting))
             end(container_of(waiting->next, struct call, waiting), err);
     }
+}
+
+void call_set_extra(struct call *call, bool is_extra)
+{
+    call->is_extra = is_extra;
 }
 
 void *call_owner(const struct call *call)

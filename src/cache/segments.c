@@ -33,6 +33,7 @@ struct segment {
     bool answered;   /* the head of a good answer has come */
     bool parted;     /* a part was asked for */
     bool is_guess;   /* nobody knows yet whether there is as much as was asked for */
+    bool is_extra;   /* others had an answer before it had */
     bool is_surplus; /* another one that runs brings all of it */
 };
 
@@ -174,6 +175,25 @@ static bool is_overrun(const struct segment *segment)
     return false;
 }
 
+/* Which ones are beside others that run, or that have been answered. */
+static void note_extra(const struct segments *segments)
+{
+    const struct list *running = &segments->running;
+    bool any = false;
+
+    for (struct list *node = running->next; node != running; node = node->next) {
+        const struct segment *segment = container_of(node, struct segment, node);
+        any |= segment->answered && segment->turn == segments->turns;
+    }
+    for (struct list *node = running->next; node != running; node = node->next) {
+        struct segment *segment = container_of(node, struct segment, node);
+        if (segment->answered || segment->turn != segments->turns)
+            continue;
+        segment->is_extra |= any;
+        call_set_extra(segment->call, segment->is_extra || segments->count > 1);
+    }
+}
+
 /* A good head: what it says of the blob, and of the body that follows. */
 static enum err take_head(struct segment *segment, int status, struct extent body, uint64_t size)
 {
@@ -227,6 +247,7 @@ static enum err on_head(struct call *call, int status)
     if (err != OK)
         return err;
     segment->answered = true;
+    note_extra(segments);
     if (status == 206 || view_equal_nocase(call_field(call, "Accept-Ranges"), VIEW("bytes")))
         upstream_note_ranges(source->upstream);
     if (segment->turn == segments->turns)
@@ -336,8 +357,10 @@ static void on_end(struct call *call, enum err err)
     if (end.err != OK && !end.is_stale)
         take_target(segments, NULL);
     struct upstream *upstream = segment->source.upstream;
+    bool is_extra = segment->is_extra; /* the others may have ended before it gave up waiting */
     segment_free(segment);
-    end.is_crowded = !end.answered && segments->count > 0 && is_of_crowd(end.err);
+    note_extra(segments);
+    end.is_crowded = !end.answered && (is_extra || segments->count > 0) && is_of_crowd(end.err);
     if (end.is_crowded)
         upstream_note_crowd(upstream, segments->count);
     segments->events->on_end(segments, &end);
@@ -376,6 +399,7 @@ static void start(struct segments *segments, struct extent range)
     segments->count++;
     segment->call = source_call(&segment->source, segments->calls, &blob_of(segments)->digest,
                                 range, segments->target, &events, segment);
+    note_extra(segments);
 }
 
 /* The bytes of a request. A large blob is brought in segments, over several connections, and so
