@@ -247,6 +247,7 @@ static enum err on_head(struct call *call, int status)
     if (err != OK)
         return err;
     segment->answered = true;
+    segment->started_us = clock_monotonic_us(); /* not the time that it waited for its turn */
     note_extra(segments);
     if (status == 206 || view_equal_nocase(call_field(call, "Accept-Ranges"), VIEW("bytes")))
         upstream_note_ranges(source->upstream);
