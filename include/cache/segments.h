@@ -49,8 +49,10 @@ struct segments {
     struct list running;
     unsigned count;
     unsigned turns;
-    char *target;    /* owned; where the source redirected us to, or NULL */
-    bool whole_only; /* it gives no parts: ask for the whole, pass over what is here */
+    char *target;     /* owned; where the source redirected us to, or NULL */
+    bool gives_parts; /* it has answered with one, in this turn */
+    unsigned strays;  /* wrong answers since then */
+    bool whole_only;  /* it gives no parts: ask for the whole, pass over what is here */
 };
 
 void segments_init(struct segments *segments, struct intake *intake, struct calls *calls,

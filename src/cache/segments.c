@@ -12,6 +12,7 @@ enum {
     SEGMENT_MIN = 4 << 20,
     SEGMENT_MAX = 32 << 20,
     LARGE = 64 << 20, /* a blob that is no larger is brought by one plain GET */
+    STRAYS_MAX = 3,
     PARKED_EXTRA = 8, /* requests for parked readers beyond blob_connections */
     NEIGHBOURS_MAX = 2048,
     LOOKS_MAX = 65536,
@@ -107,7 +108,8 @@ void segments_ask_whole(struct segments *segments)
 void segments_turn(struct segments *segments)
 {
     segments->turns++;
-    segments->whole_only = false;
+    segments->whole_only = segments->gives_parts = false;
+    segments->strays = 0;
     take_target(segments, NULL);
 }
 
@@ -251,8 +253,10 @@ static enum err on_head(struct call *call, int status)
     note_extra(segments);
     if (status == 206 || view_equal_nocase(call_field(call, "Accept-Ranges"), VIEW("bytes")))
         upstream_note_ranges(source->upstream);
-    if (segment->turn == segments->turns)
+    if (segment->turn == segments->turns) {
+        segments->gives_parts |= status == 206;
         take_target(segments, call_target(call));
+    }
     if (source->is_manifest && segments->intake->received == 0 &&
         http_media_type(call_field(call, "Content-Type"), media_type, sizeof(media_type)))
         blob_set_media_type(blob_of(segments), media_type);
@@ -331,6 +335,13 @@ static enum err end_of(struct segment *segment, struct call *call, enum err err)
     return source_err(&segment->source, err);
 }
 
+/* Whether a wrong answer to a question for a part is a slip of a source that has answered others,
+ * so that it is worth another try. */
+static bool is_stray(struct segments *segments)
+{
+    return segments->gives_parts && ++segments->strays <= STRAYS_MAX;
+}
+
 /* What an upstream may say, or do, that has enough of us. */
 static bool is_of_crowd(enum err err)
 {
@@ -357,6 +368,8 @@ static void on_end(struct call *call, enum err err)
                            clock_monotonic_us() - segment->started_us);
     if (end.err != OK && !end.is_stale)
         take_target(segments, NULL);
+    if (end.err == ERR_UPSTREAM_NONSENSE && end.parted && is_stray(segments))
+        end.err = ERR_UPSTREAM_FAILED;
     struct upstream *upstream = segment->source.upstream;
     bool is_extra = segment->is_extra; /* the others may have ended before it gave up waiting */
     segment_free(segment);

@@ -116,3 +116,18 @@ def test_a_silent_upstream_is_left_alone_though_others_wait_for_it_still(entrepo
     assert clients[0].join()[0].status == 504
     assert mirror.get(f"/v2/library/x/blobs/{third}").status == 503 and not upstream.seen("GET", third)
     clients[1].join()
+
+
+def test_a_stray_answer_among_good_ones_is_no_reason_to_fetch_the_whole(entrepot, upstream):
+    """B13: what has come stays, and the part is asked for again."""
+    upstream.add(blob_image(DATA), "library/x", "1")
+    mirror, others = entrepot(upstream, retry_delay="10ms"), Gate()
+    mirror.get("/v2/library/x/manifests/1")
+    mirror.get(BLOB, headers={"Range": "bytes=0-1"})
+    upstream.on("GET", DIGEST, times=2, head_gate=others)
+    upstream.on("GET", DIGEST, times=1, status=400)
+    client = Threads(1, lambda _: mirror.get(BLOB))
+    wait_until(lambda: [r for r in upstream.seen("GET", DIGEST) if r.status == 400], "the stray answer has come")
+    others.open()
+    assert client.join()[0].body == DATA
+    assert upstream.body_bytes(DIGEST) == SIZE
