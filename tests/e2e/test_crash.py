@@ -42,8 +42,10 @@ class Plug:
     def pull(self, mirror):
         for path in (mirror.cache / "partial").glob("*/*"):
             synced = self.copy_of(path).read_bytes() if self.copy_of(path).exists() else b""
+            size = path.stat().st_size
+            synced = synced[:size].ljust(size, b"\0")  # a copy may be of the file that had the inode before
             with open(path, "r+b") as file:  # its length may have lasted, its bytes did not
-                file.write(synced + bytes(path.stat().st_size - len(synced)))
+                file.write(synced)
         self.next_boot()
 
 
