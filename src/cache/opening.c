@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "cache/footprint.h"
+#include "cache/rehash.h"
 #include "cache/removal.h"
 #include "io/disk.h"
 #include "wire/manifest.h"
@@ -99,7 +100,33 @@ static void open_partial(struct opening *opening)
     (void)removal_run(opening->store, &opening->blob->digest, record);
 }
 
-/* A name under blobs/ is whole and true, even if we were killed before the index said so. */
+static bool on_piece(void *argument, uint64_t length)
+{
+    (void)argument;
+    (void)length;
+    return true;
+}
+
+/* Whether the bytes are what the name says. */
+static bool is_true(const struct opening *opening, const char *path)
+{
+    struct rehash rehash;
+    struct digest found;
+    int fd = rehash_open(opening->store->directory, path); /* its own: how it reads stays with it */
+
+    if (fd < 0)
+        return false;
+    rehash_init(&rehash, fd, opening->blob->digest.algorithm);
+    bool good = rehash_run(&rehash, on_piece, NULL) == REHASH_DONE;
+    if (good)
+        rehash_finish(&rehash, &found);
+    rehash_release(&rehash);
+    close(fd);
+    return good && digest_equal(&found, &opening->blob->digest);
+}
+
+/* A name under blobs/ that the index does not know: the record was lost, or it is a damaged one
+ * that the disk did not let us remove. */
 static bool adopt(struct opening *opening)
 {
     struct store *store = opening->store;
@@ -111,7 +138,7 @@ static bool adopt(struct opening *opening)
     int fd = openat(store->directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return false;
-    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) {
+    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode) || !is_true(opening, path)) {
         close(fd);
         return false;
     }
@@ -119,7 +146,7 @@ static bool adopt(struct opening *opening)
     blob_record_release(record);
     record->complete = opening->complete = true;
     record->size = (uint64_t)file.st_size;
-    record->last_used_ms = clock_wall_ms();
+    record->last_used_ms = record->verified_ms = clock_wall_ms();
     opening->fd = fd;
     if (record->media_type[0] == '\0')
         guess_media_type(opening);
