@@ -154,7 +154,7 @@ static void on_work(struct disk_job *job)
     pins_compute(&evictor->pins, store);
     index_each_blob(store->index, collect, &victims);
     worth_sort(victims.list, victims.count, clock_wall_ms());
-    uint64_t low = low_water(store), top = ceiling(store);
+    uint64_t pressed = store->pressed, low = low_water(store), top = ceiling(store);
     uint64_t goal =
         evictor->wanted > top - low ? top - (evictor->wanted < top ? evictor->wanted : top) : low;
     for (size_t i = 0; i < victims.count; i++) {
@@ -167,7 +167,8 @@ static void on_work(struct disk_job *job)
     free(victims.list);
     pins_end(&evictor->pins, store, taken(store) > goal);
     free(victims.digests);
-    store->pressed = UINT64_MAX;
+    /* It holds for one pass; what came in the middle of this one is for the next. */
+    (void)atomic_compare_exchange_strong(&store->pressed, &pressed, UINT64_MAX);
     evictor->removed = removed;
     if (removed == 0)
         return;
