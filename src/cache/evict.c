@@ -55,6 +55,7 @@ struct victims {
     struct worth *list;     /* owned */
     struct digest *digests; /* owned; by list[].number */
     size_t count, capacity;
+    uint64_t bytes;    /* of all of them */
     struct pins *pins; /* borrowed; what is no victim */
 };
 
@@ -119,6 +120,7 @@ static bool collect(void *argument, const struct digest *digest, const struct bl
     victims->list[victims->count] = (struct worth){.bytes = footprint_of_record(record),
                                                    .last_used_ms = record->last_used_ms,
                                                    .number = victims->count};
+    victims->bytes += victims->list[victims->count].bytes;
     victims->count++;
     return true;
 }
@@ -143,6 +145,23 @@ static uint64_t remove_blob(struct store *store, const struct digest *digest)
     return size;
 }
 
+/* What those who wait want below `top`; but for who would find no room even when all victims have
+ * gone: for him nothing goes. */
+static uint64_t wanted_of(struct evictor *evictor, const struct victims *victims, uint64_t top)
+{
+    uint64_t now = taken(evictor->store), wanted = 0;
+    uint64_t stays = now > victims->bytes ? now - victims->bytes : 0;
+
+    pthread_mutex_lock(&evictor->mutex);
+    for (struct list *node = evictor->passing.next; node != &evictor->passing; node = node->next) {
+        uint64_t bytes = container_of(node, struct evict_waiter, node)->bytes;
+        if (stays < top && bytes <= top - stays)
+            wanted += bytes;
+    }
+    pthread_mutex_unlock(&evictor->mutex);
+    return wanted;
+}
+
 static void on_work(struct disk_job *job)
 {
     struct evictor *evictor = container_of(job, struct evictor, job);
@@ -155,8 +174,8 @@ static void on_work(struct disk_job *job)
     index_each_blob(store->index, collect, &victims);
     worth_sort(victims.list, victims.count, clock_wall_ms());
     uint64_t pressed = store->pressed, low = low_water(store), top = ceiling(store);
-    uint64_t goal =
-        evictor->wanted > top - low ? top - (evictor->wanted < top ? evictor->wanted : top) : low;
+    uint64_t wanted = wanted_of(evictor, &victims, top);
+    uint64_t goal = wanted > top - low ? top - (wanted < top ? wanted : top) : low;
     for (size_t i = 0; i < victims.count; i++) {
         if (taken(store) <= goal)
             break;
@@ -238,13 +257,11 @@ void evict_leave(struct store *store, struct evict_waiter *waiter)
 static void start_pass(struct evictor *evictor)
 {
     pthread_mutex_lock(&evictor->mutex);
-    evictor->wanted = 0;
     while (!list_is_empty(&evictor->waiting)) {
         struct evict_waiter *waiter =
             container_of(evictor->waiting.next, struct evict_waiter, node);
         list_unlink(&waiter->node);
         list_append(&evictor->passing, &waiter->node);
-        evictor->wanted += waiter->bytes;
     }
     pthread_mutex_unlock(&evictor->mutex);
     evictor->running = true;
