@@ -88,6 +88,9 @@ static void open_partial(struct opening *opening)
         opening->store->used += footprint_of_extents(&record->durable);
         extents_release(&record->present);
         extents_copy(&record->durable, &record->present);
+        (void)view_copy(view_of(opening->store->boot_id), record->boot_id, sizeof(record->boot_id));
+        if (record->present.count > 0) /* or the next opening would count it off again */
+            index_put_blob(opening->store->index, &opening->blob->digest, record);
     }
     if (record->present.count > 0)
         opening->fd = openat(opening->store->directory, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
