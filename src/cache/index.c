@@ -200,6 +200,16 @@ bool index_get_blob(struct index *index, const struct digest *digest,
     return get(index, INDEX_BLOBS, &key, decode_blob, ret_record);
 }
 
+bool index_is_behind(struct index *index, const struct digest *digest)
+{
+    struct key key = digest_key(digest);
+
+    pthread_mutex_lock(&index->mutex);
+    bool is_behind = find_refused(index, INDEX_BLOBS, &key) != NULL;
+    pthread_mutex_unlock(&index->mutex);
+    return is_behind;
+}
+
 bool index_get_tag(struct index *index, const char *upstream, const char *repository,
                    const char *tag, struct tag_record *ret_record)
 {

@@ -17,6 +17,12 @@ enum err partial_create(struct store *store, struct blob *blob)
     char path[BLOB_PATH_SIZE];
 
     blob_path_partial(&blob->digest, path);
+    if (index_is_behind(store->index, &blob->digest)) {
+        /* After a crash the record that should have gone would be taken for this file's. */
+        log_message(CONFIG_LOG_ERROR, "disk", "%s is not made before the index can be written",
+                    path);
+        return ERR_DISK_FAILED;
+    }
     enum err err = disk_make_parents(store->directory, path);
     int fd = -1;
     if (err == OK) {

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <ftw.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -173,6 +175,39 @@ static void partial_sync__discards_what_is_lost_and_nobody_fills(void **state)
     loop_release(&loop);
 }
 
+/* A partial file goes, but its record stays on the disk: were there a new file in its place when we
+ * are killed, its holes would be served as what the record says. */
+static void partial_create__waits_until_the_last_file_is_forgotten(void **state)
+{
+    struct extents nothing = {0};
+    struct rlimit limit;
+    bool is_new;
+
+    (void)state;
+    struct blob *blob = written();
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = 0; /* the disk refuses all writes */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    partial_discard(&store, blob);
+    blob_fail(blob, ERR_DIGEST_MISMATCH, NULL, 0);
+    blob_unref(blob);
+    index_flush_wait(store.index);
+    blob = blobs_get(&store.blobs, &digest, &is_new);
+    assert_true(is_new);
+    blob_opened_partial(blob, -1, 7, &nothing);
+    blob_fill(blob);
+    assert_int_equal(partial_create(&store, blob), ERR_DISK_FAILED);
+    limit.rlim_cur = before;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    while (index_is_behind(store.index, &digest))
+        usleep(10000);
+    assert_int_equal(partial_create(&store, blob), OK);
+    assert_true(blob_unfill(blob));
+    blob_unref(blob);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -180,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(settle__makes_nothing_whole_of_what_a_sync_has_lost),
         TEST(partial_sync__discards_what_is_lost_and_nobody_fills),
+        TEST(partial_create__waits_until_the_last_file_is_forgotten),
     };
 
     alarm(30);
