@@ -145,21 +145,57 @@ static uint64_t remove_blob(struct store *store, const struct digest *digest)
     return size;
 }
 
+static void answer(struct evict_waiter *waiter, enum err err)
+{
+    waiter->err = err;
+    loop_post(waiter->loop, &waiter->mail); /* under the lock: see evict_leave */
+}
+
 /* What those who wait want below `top`; but for who would find no room even when all victims have
  * gone: for him nothing goes. */
-static uint64_t wanted_of(struct evictor *evictor, const struct victims *victims, uint64_t top)
+static uint64_t wanted_locked(struct evictor *evictor, const struct victims *victims, uint64_t top)
 {
     uint64_t now = taken(evictor->store), wanted = 0;
     uint64_t stays = now > victims->bytes ? now - victims->bytes : 0;
 
-    pthread_mutex_lock(&evictor->mutex);
     for (struct list *node = evictor->passing.next; node != &evictor->passing; node = node->next) {
         uint64_t bytes = container_of(node, struct evict_waiter, node)->bytes;
         if (stays < top && bytes <= top - stays)
             wanted += bytes;
     }
-    pthread_mutex_unlock(&evictor->mutex);
     return wanted;
+}
+
+/* Who has room by now does not wait for the rest of the pass. */
+static void answer_early_locked(struct evictor *evictor)
+{
+    uint64_t now = taken(evictor->store), budget = evict_budget(evictor->store);
+    uint64_t room = now < budget ? budget - now : 0;
+
+    for (struct list *node = evictor->passing.next, *next; node != &evictor->passing; node = next) {
+        struct evict_waiter *waiter = container_of(node, struct evict_waiter, node);
+        next = node->next;
+        if (waiter->bytes > room)
+            continue;
+        room -= waiter->bytes;
+        list_unlink(node);
+        answer(waiter, OK);
+    }
+}
+
+/* How far the pass is to go on; UINT64_MAX: no further, the mirror stops. */
+static uint64_t next_goal(struct evictor *evictor, const struct victims *victims)
+{
+    uint64_t low = low_water(evictor->store), top = ceiling(evictor->store);
+
+    pthread_mutex_lock(&evictor->mutex);
+    answer_early_locked(evictor);
+    uint64_t wanted = wanted_locked(evictor, victims, top);
+    bool closed = evictor->closed;
+    pthread_mutex_unlock(&evictor->mutex);
+    if (closed)
+        return UINT64_MAX;
+    return wanted > top - low ? top - (wanted < top ? wanted : top) : low;
 }
 
 static void on_work(struct disk_job *job)
@@ -173,15 +209,13 @@ static void on_work(struct disk_job *job)
     pins_compute(&evictor->pins, store);
     index_each_blob(store->index, collect, &victims);
     worth_sort(victims.list, victims.count, clock_wall_ms());
-    uint64_t pressed = store->pressed, low = low_water(store), top = ceiling(store);
-    uint64_t wanted = wanted_of(evictor, &victims, top);
-    uint64_t goal = wanted > top - low ? top - (wanted < top ? wanted : top) : low;
-    for (size_t i = 0; i < victims.count; i++) {
-        if (taken(store) <= goal)
-            break;
+    uint64_t pressed = store->pressed, goal = next_goal(evictor, &victims);
+    for (size_t i = 0; i < victims.count && taken(store) > goal; i++) {
         uint64_t size = remove_blob(store, &victims.digests[victims.list[i].number]);
         removed += size > 0;
         bytes += size;
+        victims.bytes -= victims.list[i].bytes;
+        goal = next_goal(evictor, &victims);
     }
     free(victims.list);
     pins_end(&evictor->pins, store, taken(store) > goal);
@@ -198,12 +232,6 @@ static void on_work(struct disk_job *job)
 }
 
 /* ---- who waits ---- */
-
-static void answer(struct evict_waiter *waiter, enum err err)
-{
-    waiter->err = err;
-    loop_post(waiter->loop, &waiter->mail); /* under the lock: see evict_leave */
-}
 
 /* Tells all of a list. */
 static void answer_all_locked(struct evictor *evictor, struct list *list, enum err err)

@@ -143,9 +143,9 @@ static void evict(void)
 {
     stopped = NULL;
     evict_run(&evictor);
-    evictor_stop(&evictor, on_stopped);
-    while (stopped == NULL)
+    while (evictor.running)
         uv_run(&loop.uv, UV_RUN_ONCE);
+    evictor_stop(&evictor, on_stopped);
     assert_ptr_equal(stopped, &evictor);
     assert_false(evictor.running);
     evictor_init(&evictor, &store, &loop);
