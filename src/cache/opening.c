@@ -74,6 +74,21 @@ static void open_complete(struct opening *opening)
         close(fd);
 }
 
+/* False: the disk cannot say whether it is there. */
+static bool open_file(struct opening *opening, const char *path)
+{
+    const int flags = O_CLOEXEC | O_NOFOLLOW;
+
+    opening->fd = openat(opening->store->directory, path, O_RDWR | flags);
+    if (opening->fd < 0 && errno == EROFS) /* what is there can be read */
+        opening->fd = openat(opening->store->directory, path, O_RDONLY | flags);
+    if (opening->fd >= 0 || errno == ENOENT || errno == ELOOP)
+        return true;
+    log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be opened: %s", path, strerror(errno));
+    opening->err = ERR_DISK_FAILED;
+    return false;
+}
+
 static void open_partial(struct opening *opening)
 {
     struct blob_record *record = &opening->record;
@@ -92,8 +107,8 @@ static void open_partial(struct opening *opening)
         if (record->present.count > 0) /* or the next opening would count it off again */
             index_put_blob(opening->store->index, &opening->blob->digest, record);
     }
-    if (record->present.count > 0)
-        opening->fd = openat(opening->store->directory, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (record->present.count > 0 && !open_file(opening, path))
+        return;
     if (opening->fd >= 0 && fstat(opening->fd, &file) == 0 && S_ISREG(file.st_mode) &&
         (uint64_t)file.st_size >= extents_end(&record->present))
         return;

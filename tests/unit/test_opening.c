@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,22 +78,34 @@ static void on_opened(void *owner)
     loop_stop(owner);
 }
 
-/* How much of it can be read. */
-static uint64_t readable_when_opened(void)
+/* What a reader sees; `starved`: no descriptor is left meanwhile. */
+static struct blob_view view_when_opened(bool starved)
 {
+    struct rlimit limit;
     struct loop loop;
     bool is_new;
 
     struct blob *blob = blobs_get(&store.blobs, &digest, &is_new);
     assert_true(is_new);
     loop_init(&loop, "test", false);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = starved ? 0 : before;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     opening_start(&store, &loop, blob, on_opened, &loop);
     loop_run(&loop);
+    limit.rlim_cur = before;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     loop_release(&loop);
-    uint64_t readable = blob_look(blob, 0, NULL).readable;
+    struct blob_view view = blob_look(blob, 0, NULL);
     blob_unref(blob);
     blobs_sweep(&store.blobs, UINT64_MAX, 0);
-    return readable;
+    return view;
+}
+
+static uint64_t readable_when_opened(void)
+{
+    return view_when_opened(false).readable;
 }
 
 static void opening__counts_off_once_what_is_not_trusted(void **state)
@@ -113,12 +126,25 @@ static void opening__counts_off_once_what_is_not_trusted(void **state)
     blob_record_release(&record);
 }
 
+static void opening__keeps_a_partial_file_that_it_cannot_open_now(void **state)
+{
+    struct blob_record record;
+
+    (void)state;
+    put_partial(&record);
+    struct blob_view view = view_when_opened(true);
+    assert_true(view.state == BLOB_FAILED && view.err == ERR_DISK_FAILED);
+    assert_int_equal(readable_when_opened(), 4096);
+    blob_record_release(&record);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(opening__counts_off_once_what_is_not_trusted),
+        TEST(opening__keeps_a_partial_file_that_it_cannot_open_now),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
