@@ -218,7 +218,10 @@ static void on_work(struct disk_job *job)
         goal = next_goal(evictor, &victims);
     }
     free(victims.list);
-    pins_end(&evictor->pins, store, taken(store) > goal);
+    pthread_mutex_lock(&evictor->mutex);
+    bool refused = !list_is_empty(&evictor->passing);
+    pthread_mutex_unlock(&evictor->mutex);
+    pins_end(&evictor->pins, store, refused || taken(store) > goal);
     free(victims.digests);
     /* It holds for one pass; what came in the middle of this one is for the next. */
     (void)atomic_compare_exchange_strong(&store->pressed, &pressed, UINT64_MAX);
