@@ -95,6 +95,7 @@ struct blob {
     struct extents durable; /* of `present`: what outlives a power cut, as far as it was recorded */
     bool syncing;           /* a job makes more of it so, */
     bool sync_again;        /* and another shall when that has ended */
+    bool sync_failed;       /* what was written may be lost, whatever a later sync says */
 };
 
 /* One reader's place in the queue. Embedded in the reader; belongs to the reader's loop. */

@@ -13,6 +13,7 @@
  *
  * A fill that finds no room waits for one pass and not for other fills: if others hold all the room
  * and bring nothing, it ends with ERR_NO_ROOM as soon as the pass has removed what can be removed.
+ * Nothing is removed for one that would find no room even so.
  *
  * A victim's record goes first, then its file; in between its digest is claimed in the table of
  * open blobs, so that a request that comes just then waits, and finds it gone. Its file is closed
@@ -38,7 +39,6 @@ struct evictor {
     uint64_t not_before_ms; /* after a pass that could remove nothing */
     uint64_t removed;       /* by the last pass */
     struct pins pins;       /* of the running pass */
-    uint64_t wanted;        /* by those who wait for the running pass */
     struct mail kick;       /* somebody waits */
     pthread_mutex_t mutex;  /* guards what follows */
     struct list waiting;    /* for the next pass, */

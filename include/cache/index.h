@@ -50,6 +50,10 @@ bool index_get_tag(struct index *index, const char *upstream, const char *reposi
 bool index_get_holding(struct index *index, const char *upstream, const char *repository,
                        const struct digest *digest, struct holding_record *ret_record);
 
+/* Whether the blob's record is one that the disk has refused, so that after a crash the one before
+ * it would be found again. */
+bool index_is_behind(struct index *index, const struct digest *digest);
+
 /* Calls `visit` for each blob record, in no order, until it returns false; `visit` may not read the
  * index. */
 void index_each_blob(struct index *index,

@@ -27,6 +27,10 @@ enum err index_env_open(const char *directory, struct index_env *env, bool *ret_
 /* What its files take on the disk. Thread: any. */
 uint64_t index_env_bytes(const struct index_env *env);
 
+/* Ends the process, and says why, when a read could not begin: LMDB refuses all work after its last
+ * write to a page of its own failed. The next start opens what was there before that. */
+void index_env_check(int code);
+
 /* Syncs and closes. Thread: main, when no other uses it. */
 void index_env_close(struct index_env *env);
 

@@ -10,7 +10,8 @@
 #include "cache/blob.h"
 #include "cache/store.h"
 
-/* Makes an empty file and gives it to the blob. Sleeps: pool only. */
+/* Makes an empty file and gives it to the blob. ERR_DISK_FAILED too while the index cannot forget
+ * what was in the one before. Sleeps. */
 enum err partial_create(struct store *store, struct blob *blob) MUST_CHECK;
 
 /* Records what is present, and this boot's id: a crash of the process from here on will not lose

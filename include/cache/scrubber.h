@@ -9,7 +9,7 @@
  * damaged. "scrub-read" reads and hashes, `scrub_rate` bytes a second at most, scheduled only when
  * nobody else wants the processor, and the disk too where the I/O scheduler knows idleness: it
  * holds no lock that clients wait for (see rehash_run()). A suspect is read by "scrub" itself, at
- * full speed.
+ * full speed. A pass that was given up is not followed by another for a day, unless somebody asks.
  */
 
 #include <pthread.h>

@@ -62,6 +62,7 @@ struct victims {
     struct worth *list;     /* owned */
     struct digest *digests; /* owned; by list[].number */
     size_t count, capacity;
+    uint64_t bytes;    /* of all of them */
     struct pins *pins; /* borrowed; what is no victim */
 };
 
@@ -126,6 +127,7 @@ static bool collect(void *argument, const struct digest *digest, const struct bl
     victims->list[victims->count] = (struct worth){.bytes = footprint_of_record(record),
                                                    .last_used_ms = record->last_used_ms,
                                                    .number = victims->count};
+    victims->bytes += victims->list[victims->count].bytes;
     victims->count++;
     return true;
 }
@@ -150,30 +152,99 @@ static uint64_t remove_blob(struct store *store, const struct digest *digest)
     return size;
 }
 
-static void remove_some(struct store *store, struct victims *victims, uint64_t goal,
-                        uint64_t *removed, uint64_t *bytes)
+static void answer(struct evict_waiter *waiter, enum err err)
 {
+    waiter->err = err;
+    loop_post(waiter->loop, &waiter->mail); /* under the lock: see evict_leave */
+}
+
+/* What those who wait want below `top`; but for who would find no room even when all victims have
+ * gone: for him nothing goes. */
+static uint64_t wanted_locked(struct evictor *evictor, const struct victims *victims, uint64_t top)
+{
+    uint64_t now = taken(evictor->store), wanted = 0;
+    uint64_t stays = now > victims->bytes ? now - victims->bytes : 0;
+
+    for (struct list *node = evictor->passing.next; node != &evictor->passing; node = node->next) {
+        uint64_t bytes = container_of(node, struct evict_waiter, node)->bytes;
+        if (stays < top && bytes <= top - stays)
+            wanted += bytes;
+    }
+    return wanted;
+}
+
+/* Who has room by now does not wait for the rest of the pass. */
+static void answer_early_locked(struct evictor *evictor)
+{
+    uint64_t now = taken(evictor->store), budget = evict_budget(evictor->store);
+    uint64_t room = now < budget ? budget - now : 0;
+
+    for (struct list *node = evictor->passing.next, *next; node != &evictor->passing; node = next) {
+        struct evict_waiter *waiter = container_of(node, struct evict_waiter, node);
+        next = node->next;
+        if (waiter->bytes > room)
+            continue;
+        room -= waiter->bytes;
+        list_unlink(node);
+        answer(waiter, OK);
+    }
+}
+
+/* How far the pass is to go on; UINT64_MAX: no further, the mirror stops. */
+static uint64_t next_goal(struct evictor *evictor, const struct victims *victims)
+{
+    uint64_t low = low_water(evictor->store), top = ceiling(evictor->store);
+
+    pthread_mutex_lock(&evictor->mutex);
+    answer_early_locked(evictor);
+    uint64_t wanted = wanted_locked(evictor, victims, top);
+    bool closed = evictor->closed;
+    pthread_mutex_unlock(&evictor->mutex);
+    if (closed)
+        return UINT64_MAX;
+    return wanted > top - low ? top - (wanted < top ? wanted : top) : low;
+}
+
+/* One walk over the victims. Returns how far it was to go. */
+static uint64_t remove_some(struct evictor *evictor, struct victims *victims, uint64_t *removed,
+                            uint64_t *bytes)
+{
+    struct store *store = evictor->store;
+    uint64_t goal = next_goal(evictor, victims);
+
     for (size_t i = 0; i < victims->count && taken(store) > goal; i++) {
         uint64_t size = remove_blob(store, &victims->digests[victims->list[i].number]);
         *removed += size > 0;
         *bytes += size;
+        victims->bytes -= victims->list[i].bytes;
+        goal = next_goal(evictor, victims);
     }
+    return goal;
 }
 
-/* Down to `goal`. When nothing can go and somebody waits, a few times: a blob that has just become
- * whole is in use until it is settled. */
-static void remove_least_worth(struct evictor *evictor, struct victims *victims, uint64_t goal,
-                               uint64_t *removed, uint64_t *bytes)
+static bool somebody_waits(struct evictor *evictor)
 {
-    struct store *store = evictor->store;
+    pthread_mutex_lock(&evictor->mutex);
+    bool waits = !list_is_empty(&evictor->passing) && !evictor->closed;
+    pthread_mutex_unlock(&evictor->mutex);
+    return waits;
+}
 
-    remove_some(store, victims, goal, removed, bytes);
-    for (int tries = 0; evictor->wanted > 0 && *removed == 0 && tries < BUSY_TRIES; tries++) {
-        if (victims->count == 0 || taken(store) <= goal)
-            return;
+/* When nothing can go and somebody waits, walks again a few times: a blob that has just become
+ * whole is in use until it is settled. */
+static uint64_t remove_least_worth(struct evictor *evictor, struct victims *victims,
+                                   uint64_t *removed, uint64_t *bytes)
+{
+    uint64_t all = victims->bytes, goal = remove_some(evictor, victims, removed, bytes);
+
+    for (int tries = 0; *removed == 0 && victims->count > 0 && tries < BUSY_TRIES; tries++) {
+        if (taken(evictor->store) <= goal || !somebody_waits(evictor))
+            break;
         nanosleep(&(struct timespec){0, BUSY_PAUSE_MS * 1000000L}, NULL);
-        remove_some(store, victims, goal, removed, bytes);
+        victims->bytes = all;
+        goal = remove_some(evictor, victims, removed, bytes);
     }
+    return goal;
 }
 
 static void on_work(struct disk_job *job)
@@ -187,14 +258,16 @@ static void on_work(struct disk_job *job)
     pins_compute(&evictor->pins, store);
     index_each_blob(store->index, collect, &victims);
     worth_sort(victims.list, victims.count, clock_wall_ms());
-    uint64_t low = low_water(store), top = ceiling(store);
-    uint64_t goal =
-        evictor->wanted > top - low ? top - (evictor->wanted < top ? evictor->wanted : top) : low;
-    remove_least_worth(evictor, &victims, goal, &removed, &bytes);
+    uint64_t pressed = store->pressed;
+    uint64_t goal = remove_least_worth(evictor, &victims, &removed, &bytes);
     free(victims.list);
-    pins_end(&evictor->pins, store, taken(store) > goal);
+    pthread_mutex_lock(&evictor->mutex);
+    bool refused = !list_is_empty(&evictor->passing);
+    pthread_mutex_unlock(&evictor->mutex);
+    pins_end(&evictor->pins, store, refused || taken(store) > goal);
     free(victims.digests);
-    store->pressed = UINT64_MAX;
+    /* It holds for one pass; what came in the middle of this one is for the next. */
+    (void)atomic_compare_exchange_strong(&store->pressed, &pressed, UINT64_MAX);
     evictor->removed = removed;
     if (removed == 0)
         return;
@@ -205,12 +278,6 @@ static void on_work(struct disk_job *job)
 }
 
 /* ---- who waits ---- */
-
-static void answer(struct evict_waiter *waiter, enum err err)
-{
-    waiter->err = err;
-    loop_post(waiter->loop, &waiter->mail); /* under the lock: see evict_leave */
-}
 
 /* Tells all of a list. */
 static void answer_all_locked(struct evictor *evictor, struct list *list, enum err err)
@@ -264,13 +331,11 @@ void evict_leave(struct store *store, struct evict_waiter *waiter)
 static void start_pass(struct evictor *evictor)
 {
     pthread_mutex_lock(&evictor->mutex);
-    evictor->wanted = 0;
     while (!list_is_empty(&evictor->waiting)) {
         struct evict_waiter *waiter =
             container_of(evictor->waiting.next, struct evict_waiter, node);
         list_unlink(&waiter->node);
         list_append(&evictor->passing, &waiter->node);
-        evictor->wanted += waiter->bytes;
     }
     pthread_mutex_unlock(&evictor->mutex);
     evictor->running = true;

@@ -151,7 +151,8 @@ static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
     segments_cancel(&fetch->segments);
     bool unreadable =
         !fetch->hashing.running && fetch->hashing.err != OK; /* the record would lie */
-    bool wrong = err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH || unreadable;
+    bool wrong = err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH || unreadable ||
+                 fetch->blob->sync_failed;
     if (fetch->blob->fd >= 0 && (wrong || intake_present(&fetch->intake)->count == 0))
         partial_discard(fetch->fetcher->store, fetch->blob);
     else
@@ -428,6 +429,11 @@ static void go_on(struct fetch *fetch)
 /* IDLE is over: nobody wanted more; or somebody does, and his message is on its way. */
 static void end_idle(struct fetch *fetch, bool stopping)
 {
+    if (fetch->blob->sync_failed) {
+        note_begin(fetch);
+        fail(fetch, ERR_DISK_FAILED, 0);
+        return;
+    }
     bool over = blob_unfill(fetch->blob);
 
     if (!over && stopping) {

@@ -120,11 +120,11 @@ static MDB_txn *begin_read(struct index *index)
     struct reader *reader = pthread_getspecific(index->reader);
 
     if (reader != NULL) {
-        CHECK(mdb_txn_renew(reader->txn) == 0);
+        index_env_check(mdb_txn_renew(reader->txn));
         return reader->txn;
     }
     reader = check_calloc(1, sizeof(*reader));
-    CHECK(mdb_txn_begin(index->lmdb.env, NULL, MDB_RDONLY, &reader->txn) == 0);
+    index_env_check(mdb_txn_begin(index->lmdb.env, NULL, MDB_RDONLY, &reader->txn));
     pthread_mutex_lock(&index->mutex);
     list_append(&index->readers, &reader->node);
     pthread_mutex_unlock(&index->mutex);
@@ -198,6 +198,16 @@ bool index_get_blob(struct index *index, const struct digest *digest,
     struct key key = digest_key(digest);
 
     return get(index, INDEX_BLOBS, &key, decode_blob, ret_record);
+}
+
+bool index_is_behind(struct index *index, const struct digest *digest)
+{
+    struct key key = digest_key(digest);
+
+    pthread_mutex_lock(&index->mutex);
+    bool is_behind = find_refused(index, INDEX_BLOBS, &key) != NULL;
+    pthread_mutex_unlock(&index->mutex);
+    return is_behind;
 }
 
 bool index_get_tag(struct index *index, const char *upstream, const char *repository,

@@ -144,6 +144,17 @@ uint64_t index_env_bytes(const struct index_env *index)
     return bytes;
 }
 
+void index_env_check(int code)
+{
+    if (code == 0)
+        return;
+    fprintf(stderr,
+            "entrepot: the index cannot be read any more (%s): the disk failed in the middle of a "
+            "change; start again\n",
+            mdb_strerror(code));
+    abort();
+}
+
 void index_env_close(struct index_env *index)
 {
     mdb_env_sync(index->env, 1);

@@ -58,8 +58,7 @@ enum err intake_reserve(struct intake *intake, uint64_t bytes)
         evict_reserve(intake->store, extents_total(intake_present(intake)) + bytes, more);
     if (err == OK)
         intake->reserved = bytes;
-    else
-        intake->lacking = more;
+    intake->lacking = err == OK ? 0 : more;
     return err;
 }
 

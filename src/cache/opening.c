@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "cache/footprint.h"
+#include "cache/rehash.h"
 #include "cache/removal.h"
 #include "io/disk.h"
 #include "wire/manifest.h"
@@ -73,6 +74,21 @@ static void open_complete(struct opening *opening)
         close(fd);
 }
 
+/* False: the disk cannot say whether it is there. */
+static bool open_file(struct opening *opening, const char *path)
+{
+    const int flags = O_CLOEXEC | O_NOFOLLOW;
+
+    opening->fd = openat(opening->store->directory, path, O_RDWR | flags);
+    if (opening->fd < 0 && errno == EROFS) /* what is there can be read */
+        opening->fd = openat(opening->store->directory, path, O_RDONLY | flags);
+    if (opening->fd >= 0 || errno == ENOENT || errno == ELOOP)
+        return true;
+    log_message(CONFIG_LOG_ERROR, "disk", "%s cannot be opened: %s", path, strerror(errno));
+    opening->err = ERR_DISK_FAILED;
+    return false;
+}
+
 static void open_partial(struct opening *opening)
 {
     struct blob_record *record = &opening->record;
@@ -87,9 +103,12 @@ static void open_partial(struct opening *opening)
         opening->store->used += footprint_of_extents(&record->durable);
         extents_release(&record->present);
         extents_copy(&record->durable, &record->present);
+        (void)view_copy(view_of(opening->store->boot_id), record->boot_id, sizeof(record->boot_id));
+        if (record->present.count > 0) /* or the next opening would count it off again */
+            index_put_blob(opening->store->index, &opening->blob->digest, record);
     }
-    if (record->present.count > 0)
-        opening->fd = openat(opening->store->directory, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (record->present.count > 0 && !open_file(opening, path))
+        return;
     if (opening->fd >= 0 && fstat(opening->fd, &file) == 0 && S_ISREG(file.st_mode) &&
         (uint64_t)file.st_size >= extents_end(&record->present))
         return;
@@ -99,7 +118,33 @@ static void open_partial(struct opening *opening)
     (void)removal_run(opening->store, &opening->blob->digest, record);
 }
 
-/* A name under blobs/ is whole and true, even if we were killed before the index said so. */
+static bool on_piece(void *argument, uint64_t length)
+{
+    (void)argument;
+    (void)length;
+    return true;
+}
+
+/* Whether the bytes are what the name says. */
+static bool is_true(const struct opening *opening, const char *path)
+{
+    struct rehash rehash;
+    struct digest found;
+    int fd = rehash_open(opening->store->directory, path); /* its own: how it reads stays with it */
+
+    if (fd < 0)
+        return false;
+    rehash_init(&rehash, fd, opening->blob->digest.algorithm);
+    bool good = rehash_run(&rehash, on_piece, NULL) == REHASH_DONE;
+    if (good)
+        rehash_finish(&rehash, &found);
+    rehash_release(&rehash);
+    close(fd);
+    return good && digest_equal(&found, &opening->blob->digest);
+}
+
+/* A name under blobs/ that the index does not know: the record was lost, or it is a damaged one
+ * that the disk did not let us remove. */
 static bool adopt(struct opening *opening)
 {
     struct store *store = opening->store;
@@ -111,7 +156,7 @@ static bool adopt(struct opening *opening)
     int fd = openat(store->directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return false;
-    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) {
+    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode) || !is_true(opening, path)) {
         close(fd);
         return false;
     }
@@ -119,7 +164,7 @@ static bool adopt(struct opening *opening)
     blob_record_release(record);
     record->complete = opening->complete = true;
     record->size = (uint64_t)file.st_size;
-    record->last_used_ms = clock_wall_ms();
+    record->last_used_ms = record->verified_ms = clock_wall_ms();
     opening->fd = fd;
     if (record->media_type[0] == '\0')
         guess_media_type(opening);

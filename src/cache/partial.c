@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "cache/footprint.h"
+#include "cache/scrubber.h"
 #include "io/disk.h"
 
 enum err partial_create(struct store *store, struct blob *blob)
@@ -16,6 +17,12 @@ enum err partial_create(struct store *store, struct blob *blob)
     char path[BLOB_PATH_SIZE];
 
     blob_path_partial(&blob->digest, path);
+    if (index_is_behind(store->index, &blob->digest)) {
+        /* After a crash the record that should have gone would be taken for this file's. */
+        log_message(CONFIG_LOG_ERROR, "disk", "%s is not made before the index can be written",
+                    path);
+        return ERR_DISK_FAILED;
+    }
     enum err err = disk_make_parents(store->directory, path);
     int fd = -1;
     if (err == OK) {
@@ -62,6 +69,24 @@ static void on_sync_work(struct disk_job *job)
     syncing->err = fdatasync(syncing->blob->fd) == 0 ? OK : err_of_errno(errno);
 }
 
+/* The disk has lost what was written, and tells so once: the next sync succeeds. Whoever fills the
+ * blob discards it in the end. */
+static void note_loss(struct syncing *syncing, enum blob_state state)
+{
+    struct blob *blob = syncing->blob;
+
+    log_message(CONFIG_LOG_ERROR, "disk", "a partial blob could not be synced: %s",
+                err_sentence(syncing->err));
+    blob->sync_failed = true;
+    if (state == BLOB_COMPLETE) {
+        scrubber_suspect(syncing->store, &blob->digest);
+    } else if (state == BLOB_PARTIAL || state == BLOB_WANTED) {
+        partial_discard(syncing->store, blob);
+        blob_fill(blob);
+        blob_fail(blob, ERR_DISK_FAILED, NULL, 0);
+    }
+}
+
 static void on_sync_done(struct disk_job *job)
 {
     struct syncing *syncing = container_of(job, struct syncing, job);
@@ -70,8 +95,7 @@ static void on_sync_done(struct disk_job *job)
 
     blob->syncing = false;
     if (syncing->err != OK)
-        log_message(CONFIG_LOG_ERROR, "disk", "a partial blob could not be synced: %s",
-                    err_sentence(syncing->err));
+        note_loss(syncing, state);
     /* A whole one has a record of its own by now; of a failed one the record is another's matter.
      */
     if (syncing->err == OK && state != BLOB_COMPLETE && state != BLOB_FAILED) {
@@ -80,7 +104,7 @@ static void on_sync_done(struct disk_job *job)
         syncing->present = (struct extents){0};
         partial_record(syncing->store, blob);
     }
-    if (blob->sync_again && state != BLOB_COMPLETE && state != BLOB_FAILED)
+    if (blob->sync_again && !blob->sync_failed && state != BLOB_COMPLETE && state != BLOB_FAILED)
         partial_sync(syncing->store, job->loop, blob, syncing->busy);
     --*syncing->busy;
     extents_release(&syncing->present);
@@ -91,7 +115,7 @@ static void on_sync_done(struct disk_job *job)
 void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy)
 {
     blob->sync_again = blob->syncing;
-    if (blob->syncing)
+    if (blob->syncing || blob->sync_failed)
         return;
     struct syncing *syncing = check_calloc(1, sizeof(*syncing));
 

@@ -216,6 +216,16 @@ void blob_record_release(struct blob_record *record)
     extents_release(&record->durable);
 }
 
+/* No file is larger than INT64_MAX: what is said to be so would be counted, and nothing be left. */
+static bool could_be(const struct blob_record *record)
+{
+    bool parted = record->present.count > 0 || record->durable.count > 0;
+    bool sized = record->size != RECORD_SIZE_UNKNOWN;
+
+    return (!sized || record->size <= INT64_MAX) && extents_end(&record->present) <= INT64_MAX &&
+           extents_end(&record->durable) <= INT64_MAX && (!record->complete || (sized && !parted));
+}
+
 bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
 {
     struct cursor cursor = begin(bytes, BLOB_RECORD_VERSION);
@@ -232,8 +242,7 @@ bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
         get_extents(&cursor, &record.durable, record.size);
     else
         extents_copy(&record.present, &record.durable);
-    bool parted = record.present.count > 0 || record.durable.count > 0;
-    if (!is_done(&cursor) || (record.complete && (record.size == RECORD_SIZE_UNKNOWN || parted))) {
+    if (!is_done(&cursor) || !could_be(&record)) {
         blob_record_release(&record);
         return false;
     }

@@ -13,7 +13,8 @@
 
 enum {
     FIRST_LOOK_MS = 1000,
-    LOOK_MS = 60000, /* how often what is due is looked for */
+    LOOK_MS = 60000,        /* how often what is due is looked for, */
+    REST_MS = 24 * 3600000, /* and when the disk was found ill: each look takes some blobs out */
 };
 
 /* Who may touch scrubber->check. */
@@ -228,7 +229,7 @@ static void run_pass(struct scrubber *scrubber)
             scrub_log(&report);
     }
     scrub_list_release(&list);
-    scrubber->look_ms = clock_monotonic_us() / 1000 + LOOK_MS;
+    scrubber->look_ms = clock_monotonic_us() / 1000 + (report.failed ? REST_MS : LOOK_MS);
 }
 
 static void *run(void *argument)

@@ -8,6 +8,8 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cache/partial.h"
+#include "cache/scrubber.h"
 #include "io/disk.h"
 
 struct settling {
@@ -15,6 +17,7 @@ struct settling {
     struct store *store;
     struct blob *blob; /* counted */
     enum err err;
+    bool lost; /* the disk has not kept what was written */
     void (*on_settled)(void *owner, enum err err);
     void *owner;
 };
@@ -28,7 +31,11 @@ static void on_work(struct disk_job *job)
 
     blob_path_partial(&blob->digest, partial);
     blob_path_complete(&blob->digest, complete);
-    enum err err = fdatasync(blob->fd) == 0 ? OK : err_of_errno(errno);
+    enum err err = settling->lost ? ERR_DISK_FAILED : OK;
+    if (err == OK && fdatasync(blob->fd) != 0) {
+        err = err_of_errno(errno);
+        settling->lost = true;
+    }
     if (err == OK)
         err = disk_make_parents(directory, complete);
     if (err == OK && renameat(directory, partial, directory, complete) != 0)
@@ -53,9 +60,15 @@ static void on_done(struct disk_job *job)
         index_put_blob(store->index, &blob->digest, &record);
         stats_add(STAT_CACHED_BLOBS, AT_ALL, 1);
         stats_add(STAT_CACHED_BYTES, AT_ALL, blob->size);
+        if (blob->sync_failed) /* by another sync, meanwhile */
+            scrubber_suspect(store, &blob->digest);
     } else {
         log_message(CONFIG_LOG_ERROR, "disk", "a blob could not be made to last: %s",
                     err_sentence(settling->err));
+        if (settling->lost) { /* who reads it has it from memory; who comes now does not */
+            blob_forget(blob);
+            partial_discard(store, blob);
+        }
     }
     settling->on_settled(settling->owner, settling->err);
     blob_unref(blob);
@@ -69,6 +82,7 @@ void settle_start(struct store *store, struct loop *loop, struct blob *blob,
 
     settling->store = store;
     settling->blob = blob_ref(blob);
+    settling->lost = blob->sync_failed;
     settling->on_settled = on_settled;
     settling->owner = owner;
     settling->job.work = on_work;

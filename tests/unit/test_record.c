@@ -260,11 +260,21 @@ static void blob_record_decode__reaches_to_the_largest_file(void **state)
     struct buf bytes = {0};
 
     extents_add(&record.present, (struct extent){0, 1});
-    extents_add(&record.present, (struct extent){UINT64_MAX - 1, UINT64_MAX});
+    extents_add(&record.present, (struct extent){INT64_MAX - 1, INT64_MAX});
     blob_record_encode(&record, &bytes);
     assert_true(blob_record_decode(view_of_buf(&bytes), &again));
     assert_same_blob(&record, &again);
     blob_record_release(&again);
+    extents_add(&record.present, (struct extent){INT64_MAX, (uint64_t)INT64_MAX + 1});
+    buf_clear(&bytes);
+    blob_record_encode(&record, &bytes);
+    assert_false(is_blob(view_of_buf(&bytes)));
+    buf_clear(&bytes);
+    blob_record_encode(&(struct blob_record){.complete = true, .size = INT64_MAX}, &bytes);
+    assert_true(is_blob(view_of_buf(&bytes)));
+    buf_clear(&bytes);
+    blob_record_encode(&(struct blob_record){.complete = true, .size = INT64_MAX + 1ull}, &bytes);
+    assert_false(is_blob(view_of_buf(&bytes)));
     blob_record_release(&record);
     buf_release(&bytes);
 }

@@ -2,6 +2,7 @@
  * because it is somebody else's by then. */
 #include "cache/scrub.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
@@ -10,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "cache/footprint.h"
+#include "cache/opening.h"
 #include "io/disk.h"
 
 static char folder[64];
@@ -25,6 +28,15 @@ static struct digest digest; /* of "content", which put_blob() records */
 static char path[BLOB_PATH_SIZE];
 
 enum { SIZE = 7 };
+
+static bool keeps; /* the disk lets nothing be removed: it has become read-only */
+
+/* In the place of libc's. */
+int unlinkat(int directory, const char *name, int flags)
+{
+    errno = EROFS;
+    return keeps ? -1 : (int)syscall(SYS_unlinkat, directory, name, flags);
+}
 
 static int setup(void **state)
 {
@@ -195,6 +207,45 @@ static void scrub_end__takes_out_what_is_damaged(void **state)
     assert_int_equal(scrub(), SCRUB_DAMAGED);
     assert_taken_out();
     assert_int_equal(scrub(), SCRUB_GONE);
+}
+
+static void on_opened(void *owner)
+{
+    loop_stop(owner);
+}
+
+/* Opens the blob as a request does; how it is then. */
+static enum blob_state state_when_opened(void)
+{
+    struct loop loop;
+    bool is_new;
+
+    struct blob *blob = blobs_get(&store.blobs, &digest, &is_new);
+    assert_true(is_new);
+    loop_init(&loop, "test", false);
+    opening_start(&store, &loop, blob, on_opened, &loop);
+    loop_run(&loop);
+    loop_release(&loop);
+    enum blob_state opened = blob_look(blob, 0, NULL).state;
+    blob_unref(blob);
+    blobs_sweep(&store.blobs, UINT64_MAX, 0);
+    return opened;
+}
+
+static void scrub_end__damaged_file_that_stays_is_not_served_again(void **state)
+{
+    (void)state;
+    put_blob("c0ntent");
+    keeps = true;
+    assert_int_equal(scrub(), SCRUB_DAMAGED);
+    keeps = false;
+    blobs_sweep(&store.blobs, UINT64_MAX, 0);
+    assert_true(is_on_disk());
+    assert_int_equal(state_when_opened(), BLOB_PARTIAL);
+    assert_int_equal(store.used, 0);
+    write_file("content"); /* a true one is taken over */
+    assert_int_equal(state_when_opened(), BLOB_COMPLETE);
+    assert_int_equal(store.used, footprint_of_size(SIZE));
 }
 
 static void scrub_end__leaves_a_partial_one_alone(void **state)
@@ -410,6 +461,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(scrub_end__notes_what_is_sound),
         TEST(scrub_end__takes_out_what_is_damaged),
+        TEST(scrub_end__damaged_file_that_stays_is_not_served_again),
         TEST(scrub_end__leaves_a_partial_one_alone),
         TEST(scrub_end__takes_out_what_the_disk_has_lost),
         TEST(scrub_end__leaves_what_cannot_be_read_now),
