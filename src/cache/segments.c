@@ -170,7 +170,7 @@ static bool is_overrun(const struct segment *segment)
 
     for (struct list *node = running->next; node != running; node = node->next) {
         const struct segment *other = container_of(node, struct segment, node);
-        if (other != segment && other->answered && other->at > segment->asked.start &&
+        if (other != segment && other->answered && other->at >= segment->asked.start &&
             other->asked.start < segment->asked.start && other->end >= segment->end)
             return true;
     }
