@@ -424,10 +424,11 @@ static uint64_t request_size(const struct segments *segments)
     const struct config *config = config_of(segments);
     uint64_t grid = config->range_grid, most = upstream_rate(segments->source->upstream);
     uint64_t share = intake_missing(segments->intake, (struct extent){0, size_of(segments)});
+    uint64_t coming = outstanding(segments);
 
     if (!wants_parts(segments) || size_of(segments) <= LARGE)
         return UINT64_MAX - UINT64_MAX % grid;
-    share /= config->blob_connections;
+    share = (share > coming ? share - coming : 0) / config->blob_connections;
     if (most > share)
         most = share;
     if (most > SEGMENT_MAX)
