@@ -35,6 +35,10 @@
 
 struct layout;
 
+/* containers/storage refuses an image with a longer TOC, and other readers parse it in memory. It
+ * is no limit of the layout: who builds images decides, before sealing. */
+#define LAYOUT_TOC_MAX (UINT64_C(150) << 20)
+
 /*
  * Lays out `files`, given in any order; from here on a file is its index in that array. Names are
  * copied. False, with a sentence in `problem`, when an image cannot hold them (see tree.h) or the
@@ -49,7 +53,7 @@ struct layout_sizes {
     uint64_t layer;        /* of the blob */
     uint64_t uncompressed; /* of the tar archive with the TOC: the annotation's uncompressed-size */
     uint64_t toc_offset;   /* where the TOC's member begins */
-    uint64_t toc_length;   /* of the TOC's JSON */
+    uint64_t toc_length;   /* of the TOC's JSON; see LAYOUT_TOC_MAX */
 };
 struct layout_sizes layout_sizes(const struct layout *layout);
 

@@ -21,10 +21,10 @@
 #include "base/buf.h"
 
 enum {
-    TREE_NAME_MAX = 2048,   /* bytes of a path */
-    TREE_PART_MAX = 255,    /* of one name between slashes: NAME_MAX */
-    TREE_FOLDERS_MAX = 100, /* that a file is in; each is an entry of its own */
-    TREE_FILES_MAX = 1000000,
+    TREE_NAME_MAX = 2048,       /* bytes of a path */
+    TREE_PART_MAX = 255,        /* of one name between slashes: NAME_MAX */
+    TREE_FOLDERS_MAX = 100,     /* that a file is in; each is an entry of its own */
+    TREE_ENTRIES_MAX = 1000000, /* files, and folders that they are in */
     TREE_LARGE_LAYERS_MAX = 60,
     TREE_LAYERS_MAX = TREE_LARGE_LAYERS_MAX + 1,
 };

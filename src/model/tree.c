@@ -137,19 +137,23 @@ static bool has_file(const struct tree_file *files, const size_t *order, size_t 
     return false;
 }
 
-/* Whether none of the folders of the `i`th name that the one before it is not in is a file. */
+/* Counts the folders of the `i`th name that the one before it is not in. False when one of them is
+ * a file. */
 static bool check_folders(const struct tree_file *files, const size_t *order, size_t count,
-                          size_t i, struct buf *problem)
+                          size_t i, size_t *entries, struct buf *problem)
 {
     struct view name = files[order[i]].name;
 
     for (size_t at = i == 0 ? 0 : tree_shared(files[order[i - 1]].name, name); at < name.length;
          at++) {
         struct view folder = {name.data, at};
-        if (name.data[at] != '/' || !has_file(files, order, count, folder))
+        if (name.data[at] != '/')
             continue;
-        (void)problem_value(problem, folder, "is a file and a folder, too");
-        return false;
+        ++*entries;
+        if (has_file(files, order, count, folder)) {
+            (void)problem_value(problem, folder, "is a file and a folder, too");
+            return false;
+        }
     }
     return true;
 }
@@ -157,6 +161,8 @@ static bool check_folders(const struct tree_file *files, const size_t *order, si
 static bool check_files(const struct tree_file *files, const size_t *order, size_t count,
                         struct buf *problem)
 {
+    size_t entries = count;
+
     for (size_t i = 0; i < count; i++) {
         const struct tree_file *file = &files[order[i]];
         const char *fault = tree_name_fault(file->name);
@@ -168,10 +174,13 @@ static bool check_files(const struct tree_file *files, const size_t *order, size
             (void)problem_value(problem, file->name, "%s", fault);
             return false;
         }
-        if (!check_folders(files, order, count, i, problem))
+        if (!check_folders(files, order, count, i, &entries, problem))
             return false;
     }
-    return true;
+    if (entries > TREE_ENTRIES_MAX)
+        (void)problem_set(problem, "there are %zu files and folders; an image takes %d", entries,
+                          TREE_ENTRIES_MAX);
+    return entries <= TREE_ENTRIES_MAX;
 }
 
 bool tree_order(const struct tree_file *files, size_t count, size_t **ret_order,
@@ -179,11 +188,6 @@ bool tree_order(const struct tree_file *files, size_t count, size_t **ret_order,
 {
     size_t *order;
 
-    if (count > TREE_FILES_MAX) {
-        (void)problem_set(problem, "there are %zu files; %d fit into an image", count,
-                          TREE_FILES_MAX);
-        return false;
-    }
     if (count == 0) {
         *ret_order = NULL;
         return true;

@@ -17,7 +17,7 @@ import types
 import layout_v1
 
 MIB = 1 << 20
-CHARACTERS = list("abcxyz0189-._~ !\"\\'%\t\n\x01\x1f\x7f") + ["é", "ß", "模", "型", "\u2028", "\ufffd", "😀", "\U0010fffd"]
+CHARACTERS = list("abcxyz0189-._~ !\"\\'%\b\t\n\v\f\r\x01\x10\x1f\x7f") + ["é", "ß", "模", "型", "\u2028", "\ufffd", "😀", "\U0010fffd"]
 SMALL = [0, 0, 1, 7, 511, 512, 513, 1023, 1024, 65534, 65535, 65536, 2 * 65535, 2 * 65535 + 1]
 LARGE = [4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 64 * 65535, 8 * MIB, 8 * MIB + 513, 9 * MIB - 65535]
 

@@ -181,6 +181,33 @@ static void tree_order__refuses_trees_that_contradict_themselves(void **state)
     assert_refused(large, 1, "\"a\" is said to have more than 2^63 bytes");
 }
 
+/* A hundred folders a file: 9901 files are 1,000,001 entries. */
+static void tree_order__counts_folders(void **state)
+{
+    (void)state;
+    enum { FILES = 9901, ROOM = 512 };
+    char *names = check_malloc((size_t)FILES * ROOM);
+    struct tree_file *files = check_calloc(FILES, sizeof(*files));
+    struct buf problem = {0};
+    size_t *order;
+
+    for (size_t i = 0; i < FILES; i++) {
+        char *name = names + i * ROOM;
+        int length = snprintf(name, ROOM, "%04zu", i);
+        for (size_t k = 0; k < 100; k++, length += 2)
+            memcpy(name + length, "/a", 3);
+        files[i] = (struct tree_file){view_of(name), 1};
+    }
+    assert_true(tree_order(files, FILES - 1, &order, &problem)); /* 9900 * 101 */
+    free(order);
+    assert_false(tree_order(files, FILES, &order, &problem));
+    assert_string_equal(problem.data,
+                        "there are 1000001 files and folders; an image takes 1000000");
+    buf_release(&problem);
+    free(names);
+    free(files);
+}
+
 static void tree_shared__ends_at_a_slash(void **state)
 {
     (void)state;
@@ -281,6 +308,7 @@ int main(void)
         cmocka_unit_test(tree_name_fault__has_limits),
         cmocka_unit_test(tree_order__is_by_bytes),
         cmocka_unit_test(tree_order__refuses_trees_that_contradict_themselves),
+        cmocka_unit_test(tree_order__counts_folders),
         cmocka_unit_test(tree_shared__ends_at_a_slash),
         cmocka_unit_test(tree_split__gives_large_files_a_layer_each),
         cmocka_unit_test(tree_split__leaves_gitattributes_of_the_root_out),
