@@ -13,8 +13,9 @@
  *   layer_hash_update(&layer, data, length);
  *   layer_hash_update(&diff_id, data, length);
  *
- * The three know nothing of each other and may run in three threads, each behind the first; numbers
- * written by one thread are then handed over under a lock. Pure.
+ * The three know nothing of each other and may run in three threads, the two behind the first:
+ * bytes are handed on under a lock once their numbers are written, and layout_set_chunks came
+ * before. Pure.
  */
 
 #include <stddef.h>

@@ -21,7 +21,7 @@
  * CRC32 behind a chunk, digests in the TOC) and the CRC32 of the TOC's member are zeros. Only what
  * is SEALED may be served. SEALED, it never changes, and any thread may use it.
  *
- * Pure: no I/O, no clock. A DRAFT belongs to one thread at a time.
+ * Pure: no I/O, no clock. A DRAFT belongs to one thread at a time; layer_hash.h has an exception.
  */
 
 #include <stdbool.h>

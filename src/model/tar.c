@@ -141,5 +141,5 @@ void tar_put_header(struct window *window, struct view name, uint64_t size, enum
         if (!fits_name(name))
             name = hashed_name("pax/", name, hashed);
     }
-    put_ustar(window, name, size > USTAR_SIZE_MAX ? 0 : size, type, mode);
+    put_ustar(window, name, size > USTAR_SIZE_MAX ? 0 : size, (int)type, mode);
 }
