@@ -90,7 +90,10 @@ static void tree_name_fault__refuses_what_no_image_holds(void **state)
         TEXT("stargz.index.json"),
         TEXT(".prefetch.landmark"),
         TEXT(".no.prefetch.landmark"),
-        /* not UTF-8: a lone byte, cut, overlong, a surrogate, beyond U+10FFFF */
+        /* not UTF-8: a third or fourth byte that is none, a lone byte, cut, overlong, a surrogate,
+           beyond U+10FFFF */
+        TEXT("\xe6\xa8x"),
+        TEXT("\xf0\x9f\x98x"),
         TEXT("\x80"),
         TEXT("a\xff"),
         TEXT("\xc3"),
