@@ -15,45 +15,7 @@
 
 #include "cache/footprint.h"
 #include "io/disk.h"
-
-static char folder[64];
-static struct config config;
-static struct store store;
-static struct buf problem;
-static struct digest digest;
-
-static int setup(void **state)
-{
-    (void)state;
-    (void)snprintf(folder, sizeof(folder), "/tmp/entrepot-opening-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    config_init(&config);
-    config_drop_upstreams(&config);
-    digest_of(DIGEST_SHA256, "content", 7, &digest);
-    return config_set(&config, "cache", folder, &problem) == OK &&
-                   config_set(&config, "cache_size", "1MiB", &problem) == OK &&
-                   store_open(&store, &config, &problem) == OK
-               ? 0
-               : -1;
-}
-
-static int remove_one(const char *name, const struct stat *status, int kind, struct FTW *at)
-{
-    (void)status;
-    (void)kind;
-    (void)at;
-    return remove(name);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(&store);
-    config_release(&config);
-    buf_release(&problem);
-    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
+#include "store_helpers.h"
 
 /* Three pages were written, by a boot that is over, and the first of them synced. */
 static void put_partial(struct blob_record *record)

@@ -18,12 +18,8 @@
 #include "cache/footprint.h"
 #include "cache/settle.h"
 #include "io/disk.h"
+#include "store_helpers.h"
 
-static char folder[64];
-static struct config config;
-static struct store store;
-static struct buf problem;
-static struct digest digest;
 static struct loop loop;
 static unsigned busy;
 static bool loses; /* once, as a kernel tells it */
@@ -36,39 +32,6 @@ int fdatasync(int fd)
     loses = false;
     errno = EIO;
     return -1;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    (void)snprintf(folder, sizeof(folder), "/tmp/entrepot-partial-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    config_init(&config);
-    config_drop_upstreams(&config);
-    digest_of(DIGEST_SHA256, "content", 7, &digest);
-    return config_set(&config, "cache", folder, &problem) == OK &&
-                   config_set(&config, "cache_size", "1MiB", &problem) == OK &&
-                   store_open(&store, &config, &problem) == OK
-               ? 0
-               : -1;
-}
-
-static int remove_one(const char *name, const struct stat *status, int kind, struct FTW *at)
-{
-    (void)status;
-    (void)kind;
-    (void)at;
-    return remove(name);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(&store);
-    config_release(&config);
-    buf_release(&problem);
-    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* "content", all of it written. */
@@ -201,8 +164,8 @@ static void partial_create__waits_until_the_last_file_is_forgotten(void **state)
     assert_int_equal(partial_create(&store, blob), ERR_DISK_FAILED);
     limit.rlim_cur = before;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    while (index_is_behind(store.index, &digest))
-        usleep(10000);
+    while (index_is_behind(store.index, &digest)) /* it is tried again with each write */
+        index_flush_wait(store.index);
     assert_int_equal(partial_create(&store, blob), OK);
     assert_true(blob_unfill(blob));
     blob_unref(blob);

@@ -19,12 +19,8 @@
 #include "cache/footprint.h"
 #include "cache/opening.h"
 #include "io/disk.h"
+#include "store_helpers.h"
 
-static char folder[64];
-static struct config config;
-static struct store store;
-static struct buf problem;
-static struct digest digest; /* of "content", which put_blob() records */
 static char path[BLOB_PATH_SIZE];
 
 enum { SIZE = 7 };
@@ -38,38 +34,12 @@ int unlinkat(int directory, const char *name, int flags)
     return keeps ? -1 : (int)syscall(SYS_unlinkat, directory, name, flags);
 }
 
-static int setup(void **state)
+static int setup_path(void **state)
 {
-    (void)state;
-    (void)snprintf(folder, sizeof(folder), "/tmp/entrepot-scrub-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    config_init(&config);
-    config_drop_upstreams(&config);
-    digest_of(DIGEST_SHA256, "content", SIZE, &digest);
+    int code = setup(state);
+
     blob_path_complete(&digest, path);
-    return config_set(&config, "cache", folder, &problem) == OK &&
-                   config_set(&config, "cache_size", "1MiB", &problem) == OK &&
-                   store_open(&store, &config, &problem) == OK
-               ? 0
-               : -1;
-}
-
-static int remove_one(const char *name, const struct stat *status, int kind, struct FTW *at)
-{
-    (void)status;
-    (void)kind;
-    (void)at;
-    return remove(name);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    store_close(&store);
-    config_release(&config);
-    buf_release(&problem);
-    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return code;
 }
 
 static void write_file(const char *content)
@@ -454,7 +424,7 @@ static void scrub_count__gives_up_when_the_disk_is_ill(void **state)
     assert_true(report.failed);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_path, teardown)
 
 int main(void)
 {
