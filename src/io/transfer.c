@@ -253,8 +253,13 @@ static void on_socket_ready(uv_poll_t *poll, int status, int events)
     LOOP_CALLBACK(watch->transfers->loop);
     int flags = 0;
 
-    if (status < 0)
-        flags |= CURL_CSELECT_ERR;
+    /* An error is curl's to read from the socket: told of it, curl ends the transfer at once; when
+     * it finds a kept connection closed by its peer it asks once more on a fresh one. libuv has
+     * stopped watching by then. */
+    if (status < 0) {
+        events = UV_READABLE | UV_WRITABLE;
+        CHECK(uv_poll_start(&watch->poll, events, on_socket_ready) == 0);
+    }
     if ((events & UV_READABLE) != 0)
         flags |= CURL_CSELECT_IN;
     if ((events & UV_WRITABLE) != 0)

@@ -75,6 +75,21 @@ def test_cut_at_60_percent_is_resumed_and_no_client_notices(case, upstream):
     assert c.mirror.metric("entrepot_fills_resumed_total") == 1
 
 
+@pytest.mark.parametrize("target", ["manifests/2", "tags/list", "blobs/"])
+def test_an_idle_connection_that_was_closed_meanwhile_is_no_failure(case, upstream, target):
+    """E3: the upstream closes a kept connection just as it is used again: asked once more on a fresh one."""
+    c = case()
+    upstream.add(c.image, "library/x", "2")
+    target = f"/v2/library/x/{target}" + (c.digest if target == "blobs/" else "")
+    upstream.on("*", "library/x/tags", times=2, status=200, body=b'{"name":"library/x","tags":[]}')
+    rule = upstream.on("*", target, times=1, call=lambda exchange: exchange.cut("rst"))
+    upstream.rules.insert(0, upstream.rules.pop())
+    reply = c.mirror.get(target)
+    assert reply.status == 200, reply
+    assert len(rule.hits) == 1
+    assert c.mirror.metric("entrepot_upstream_errors_total") == 0
+
+
 def test_reset_connection_is_resumed(case, upstream):
     c = case()
     upstream.on("GET", c.digest, times=1, cut=4 * MiB, end="rst")
