@@ -35,6 +35,8 @@ struct call_events {
     /* The head of a 200 or 206. An error ends the call with it. */
     enum err (*on_head)(struct call *call, int status);
     enum err (*on_body)(struct call *call, const void *data, size_t length);
+    /* Whether the body is to wait for now; NULL: never. See call_resume(). */
+    bool (*is_held)(struct call *call);
     /* The end; the call is freed after it. */
     void (*on_end)(struct call *call, enum err err);
 };
@@ -70,6 +72,9 @@ struct call *call_start(struct calls *calls, const struct call_request *request,
  * not: when it is refused, or not answered at all, it may be one too many, which says nothing of
  * the upstream. False unless told. */
 void call_set_extra(struct call *call, bool is_extra);
+
+/* Has a body that was held back go on, soon; harmless to one that was not. */
+void call_resume(struct call *call);
 
 /* Ends it without another callback. NULL is harmless. */
 void call_cancel(struct call *call);

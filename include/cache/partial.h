@@ -6,6 +6,8 @@
  * record follows the file: it may say less than the file holds, never more.
  */
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "cache/blob.h"
 #include "cache/store.h"
@@ -20,10 +22,15 @@ void partial_record(struct store *store, struct blob *blob);
 
 /*
  * Syncs the file in the pool, and records then that what is present now outlives a power cut too.
- * One at a time a blob: while one runs, the next waits for its end. `*busy` counts it until then.
- * Thread: the blob's owner loop, which is `loop`.
+ * One at a time a blob: while one runs, the next waits for its end. `*busy` counts it until then,
+ * and `done` is called then. Thread: the blob's owner loop, which is `loop`.
  */
-void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy);
+void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy,
+                  void (*done)(struct blob *blob));
+
+/* Whether `checkpoint` bytes of it would not outlive a power cut, and a sync is on its way, whose
+ * end is to be waited for before there are more. Thread: the blob's owner loop. */
+bool partial_is_behind(const struct store *store, const struct blob *blob);
 
 /* The bytes are wrong: removes record and file, and counts them no more. Thread: the blob's owner
  * loop. */

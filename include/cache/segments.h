@@ -65,6 +65,9 @@ void segments_release(struct segments *segments);
  * in the budget; what was started before that runs. */
 enum err segments_ask(struct segments *segments) MUST_CHECK;
 
+/* A sync is over: those that waited for it go on, soon. */
+void segments_resume(struct segments *segments);
+
 /* Ends all that run, without a callback. */
 void segments_cancel(struct segments *segments);
 

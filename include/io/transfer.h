@@ -35,6 +35,8 @@ struct transfers {
     struct list running;
     struct list starting;       /* while curl calls us: to be given to it when it has returned */
     struct list refused;        /* while curl calls us: on_body said no, the end is to come */
+    struct mail go_on;          /* to ourselves: there are some in */
+    struct list resuming;       /* that were held back, and are not to be any more */
     struct buf gathered;        /* owned; a piece of a body, */
     struct transfer *gathering; /* and whose it is; NULL: nobody's, and it is empty */
     struct list watches;        /* of curl's descriptors */
@@ -47,6 +49,9 @@ struct transfer_events {
     enum err (*on_head)(struct transfer *transfer, int status);
     /* Some bytes of the body, at most 1 MiB. An error ends the transfer with it. */
     enum err (*on_body)(struct transfer *transfer, const void *data, size_t length);
+    /* Whether the body is to wait at its upstream for now; NULL: never. No deadline runs then.
+     * Asked before each piece; transfer_resume() has it asked again. */
+    bool (*is_held)(struct transfer *transfer);
     /* The end: OK when the whole answer came. The transfer is freed after it. */
     void (*on_end)(struct transfer *transfer, enum err err);
 };
@@ -75,6 +80,9 @@ void transfers_release(struct transfers *transfers);
 struct transfer *transfer_start(struct transfers *transfers, const struct transfer_request *request,
                                 const struct transfer_events *events, void *owner);
 void *transfer_owner(const struct transfer *transfer);
+
+/* Has a body that was held back go on, soon; harmless to one that was not, and to NULL. */
+void transfer_resume(struct transfer *transfer);
 
 /* Ends it now, without another callback. NULL is harmless. */
 void transfer_cancel(struct transfer *transfer);

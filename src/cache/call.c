@@ -249,6 +249,13 @@ static enum err on_body(struct transfer *transfer, const void *data, size_t leng
     return call->dropped > ERROR_BODY_MAX ? ERR_UPSTREAM_NONSENSE : OK;
 }
 
+static bool is_held(struct transfer *transfer)
+{
+    struct call *call = transfer_owner(transfer);
+
+    return call->accepted && call->events->is_held != NULL && call->events->is_held(call);
+}
+
 static enum err err_of_status(const struct call *call)
 {
     switch (call->status) {
@@ -331,7 +338,7 @@ static const char accept_manifests[] =
 
 static void transmit(struct call *call, const char *authorization)
 {
-    static const struct transfer_events events = {on_head, on_body, on_end};
+    static const struct transfer_events events = {on_head, on_body, is_held, on_end};
     const struct call_request *request = &call->request;
     const char *headers[5] = {"Accept-Encoding: identity"}; /* B2 */
     struct buf range = {0};
@@ -473,6 +480,11 @@ void calls_fail_waiting(struct calls *calls, enum err err)
 void call_set_extra(struct call *call, bool is_extra)
 {
     call->is_extra = is_extra;
+}
+
+void call_resume(struct call *call)
+{
+    transfer_resume(call->transfer);
 }
 
 void *call_owner(const struct call *call)

@@ -112,12 +112,18 @@ static void note_end(struct fetch *fetch, enum err verdict)
     fetch->noted = fetch->intake.received;
 }
 
+static void on_synced(struct blob *blob)
+{
+    if (blob->fetch != NULL)
+        segments_resume(&blob->fetch->segments);
+}
+
 /* What a power cut from then on will not lose; behind the fill's back. */
 static void sync_partial(struct fetch *fetch)
 {
     struct fetcher *fetcher = fetch->fetcher;
 
-    partial_sync(fetcher->store, &fetcher->loop, fetch->blob, &fetcher->busy);
+    partial_sync(fetcher->store, &fetcher->loop, fetch->blob, &fetcher->busy, on_synced);
 }
 
 /* ---- the end ---- */

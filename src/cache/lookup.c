@@ -96,7 +96,8 @@ static void on_holding_end(struct call *call, enum err err)
 
 static void on_holding_start(struct mail *mail)
 {
-    static const struct call_events events = {on_holding_head, on_holding_body, on_holding_end};
+    static const struct call_events events = {
+        .on_head = on_holding_head, .on_body = on_holding_body, .on_end = on_holding_end};
     struct holding *holding = container_of(mail, struct holding, flight.start);
     const struct source *source = &holding->source;
     char text[DIGEST_TEXT_SIZE], path[DIGEST_TEXT_SIZE + 16];
@@ -203,7 +204,8 @@ static void on_listing_end(struct call *call, enum err err)
 
 static void on_listing_start(struct mail *mail)
 {
-    static const struct call_events events = {on_listing_head, on_listing_body, on_listing_end};
+    static const struct call_events events = {
+        .on_head = on_listing_head, .on_body = on_listing_body, .on_end = on_listing_end};
     struct listing *listing = container_of(mail, struct listing, flight.start);
 
     listing->fetcher->busy++;

@@ -58,6 +58,7 @@ struct syncing {
     struct store *store;
     struct blob *blob; /* counted */
     unsigned *busy;
+    void (*done)(struct blob *blob);
     struct extents present; /* when it began */
     enum err err;
 };
@@ -105,14 +106,16 @@ static void on_sync_done(struct disk_job *job)
         partial_record(syncing->store, blob);
     }
     if (blob->sync_again && !blob->sync_failed && state != BLOB_COMPLETE && state != BLOB_FAILED)
-        partial_sync(syncing->store, job->loop, blob, syncing->busy);
+        partial_sync(syncing->store, job->loop, blob, syncing->busy, syncing->done);
     --*syncing->busy;
+    syncing->done(blob);
     extents_release(&syncing->present);
     blob_unref(blob);
     free(syncing);
 }
 
-void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy)
+void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy,
+                  void (*done)(struct blob *blob))
 {
     blob->sync_again = blob->syncing;
     if (blob->syncing || blob->sync_failed)
@@ -125,9 +128,17 @@ void partial_sync(struct store *store, struct loop *loop, struct blob *blob, uns
     syncing->blob = blob_ref(blob);
     syncing->present = blob_present(blob);
     syncing->busy = busy;
+    syncing->done = done;
     ++*busy;
     blob->syncing = true;
     disk_run(&syncing->job, loop);
+}
+
+bool partial_is_behind(const struct store *store, const struct blob *blob)
+{
+    return blob->syncing && !blob->sync_failed &&
+           extents_total(&blob->present) - extents_total(&blob->durable) >=
+               store->config->checkpoint;
 }
 
 void partial_discard(struct store *store, struct blob *blob)

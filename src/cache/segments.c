@@ -303,6 +303,20 @@ static enum err on_body(struct call *call, const void *data, size_t length)
     return is_cut && segment->at >= segment->end ? ERR_STOPPING : OK;
 }
 
+/* The disk is to keep up, or a power cut would lose more than `checkpoint`. */
+static bool is_held(struct call *call)
+{
+    const struct intake *intake = ((struct segment *)call_owner(call))->segments->intake;
+
+    return partial_is_behind(intake->store, intake->blob);
+}
+
+void segments_resume(struct segments *segments)
+{
+    for (struct list *node = segments->running.next; node != &segments->running; node = node->next)
+        call_resume(container_of(node, struct segment, node)->call);
+}
+
 /* How the end of a call looks to the segment. */
 static enum err end_of(struct segment *segment, struct call *call, enum err err)
 {
@@ -390,7 +404,7 @@ static bool wants_parts(const struct segments *segments)
 
 static void start(struct segments *segments, struct extent range)
 {
-    static const struct call_events events = {on_head, on_body, on_end};
+    static const struct call_events events = {on_head, on_body, is_held, on_end};
     struct segment *segment = check_calloc(1, sizeof(*segment));
     uint64_t size = size_of(segments);
 

@@ -201,7 +201,8 @@ static void on_end(struct call *call, enum err err)
 
 static void ask(struct tag_request *request)
 {
-    static const struct call_events events = {on_head, on_body, on_end};
+    static const struct call_events events = {
+        .on_head = on_head, .on_body = on_body, .on_end = on_end};
     char path[REFERENCE_TAG_SIZE + 16];
 
     buf_clear(&request->body);

@@ -86,7 +86,8 @@ static void on_end(struct transfer *transfer, enum err err)
 static void on_start(struct mail *mail)
 {
     struct token_request *request = container_of(mail, struct token_request, flight.start);
-    static const struct transfer_events events = {on_head, on_body, on_end};
+    static const struct transfer_events events = {
+        .on_head = on_head, .on_body = on_body, .on_end = on_end};
     struct buf url = {0}, authorization = {0};
 
     buf_append_text(&url, request->challenge.realm);

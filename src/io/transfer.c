@@ -30,6 +30,7 @@ struct transfer {
     char problem[CURL_ERROR_SIZE];
     unsigned upstream;
     enum err refused; /* what on_head, on_body or a deadline said */
+    bool is_held;     /* curl keeps a piece of the body for later */
 };
 
 /* A descriptor of curl's that we watch. */
@@ -197,6 +198,10 @@ static size_t on_write(char *data, size_t one, size_t length, void *argument)
     (void)one;
     if (transfer->events == NULL || transfer->refused != OK)
         return length + 1; /* not `length`: curl ends the transfer */
+    if (transfer->events->is_held != NULL && transfer->events->is_held(transfer)) {
+        transfer->is_held = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
     stats_add(STAT_UPSTREAM_BYTES, AT(transfer->upstream), length);
     gather(transfer, data, length);
     return transfer->refused == OK && transfer->events != NULL ? length : length + 1;
@@ -230,12 +235,9 @@ static void go(struct transfer *transfer)
     CHECK(curl_multi_add_handle(transfers->multi, transfer->easy) == CURLM_OK);
 }
 
-static void act(struct transfers *transfers, curl_socket_t socket, int events)
+/* curl has returned: does what could not be done while it called us. */
+static void follow_up(struct transfers *transfers)
 {
-    int running;
-
-    transfers->inside = true;
-    curl_multi_socket_action(transfers->multi, socket, events, &running);
     hand_up(transfers);
     transfers->inside = false;
     while (!list_is_empty(&transfers->starting))
@@ -245,6 +247,42 @@ static void act(struct transfers *transfers, curl_socket_t socket, int events)
         transfer_end(transfer, transfer->refused);
     }
     collect(transfers);
+}
+
+static void act(struct transfers *transfers, curl_socket_t socket, int events)
+{
+    int running;
+
+    transfers->inside = true;
+    curl_multi_socket_action(transfers->multi, socket, events, &running);
+    follow_up(transfers);
+}
+
+static void on_go_on(struct mail *mail)
+{
+    struct transfers *transfers = container_of(mail, struct transfers, go_on);
+
+    while (!list_is_empty(&transfers->resuming)) {
+        struct transfer *transfer = container_of(transfers->resuming.next, struct transfer, node);
+        list_unlink(&transfer->node);
+        list_append(&transfers->running, &transfer->node);
+        transfers->inside = true;
+        (void)curl_easy_pause(transfer->easy, CURLPAUSE_CONT); /* may call on_write at once, and
+                                                                * knows of no errors but its */
+        follow_up(transfers);
+    }
+}
+
+void transfer_resume(struct transfer *transfer)
+{
+    if (transfer == NULL || !transfer->is_held || transfer->events == NULL)
+        return;
+    struct transfers *transfers = transfer->transfers;
+    transfer->is_held = false;
+    list_unlink(&transfer->node);
+    list_append(&transfers->resuming, &transfer->node);
+    loop_recall(transfers->loop, &transfers->go_on);
+    loop_post(transfers->loop, &transfers->go_on);
 }
 
 static void on_socket_ready(uv_poll_t *poll, int status, int events)
@@ -361,11 +399,13 @@ static int on_timeout_change(CURLM *multi, long timeout_ms, void *argument)
 
 void transfers_init(struct transfers *transfers, struct loop *loop, const struct config *config)
 {
-    *transfers = (struct transfers){.loop = loop, .config = config, .reap.deliver = on_reap};
+    *transfers = (struct transfers){
+        .loop = loop, .config = config, .reap.deliver = on_reap, .go_on.deliver = on_go_on};
     list_init(&transfers->dead);
     list_init(&transfers->running);
     list_init(&transfers->starting);
     list_init(&transfers->refused);
+    list_init(&transfers->resuming);
     list_init(&transfers->watches);
     CHECK(uv_timer_init(&loop->uv, &transfers->timer) == 0);
     transfers->multi = curl_multi_init();
@@ -377,17 +417,23 @@ void transfers_init(struct transfers *transfers, struct loop *loop, const struct
     curl_multi_setopt(transfers->multi, CURLMOPT_MAXCONNECTS, (long)config->upstream_connections);
 }
 
+static void take_all(struct list *from, struct list *to)
+{
+    while (!list_is_empty(from)) {
+        struct list *node = from->next;
+        list_unlink(node);
+        list_append(to, node);
+    }
+}
+
 void transfers_fail(struct transfers *transfers, enum err err)
 {
     struct list ending;
 
     list_init(&ending);
     loop_check_thread(transfers->loop);
-    while (!list_is_empty(&transfers->running)) { /* not those that an end starts */
-        struct list *node = transfers->running.next;
-        list_unlink(node);
-        list_append(&ending, node);
-    }
+    take_all(&transfers->running, &ending); /* not those that an end starts */
+    take_all(&transfers->resuming, &ending);
     while (!list_is_empty(&ending))
         transfer_end(container_of(ending.next, struct transfer, node), err);
 }
@@ -396,8 +442,9 @@ void transfers_stop(struct transfers *transfers)
 {
     loop_check_thread(transfers->loop);
     loop_recall(transfers->loop, &transfers->reap);
+    loop_recall(transfers->loop, &transfers->go_on);
     on_reap(&transfers->reap);
-    CHECK(list_is_empty(&transfers->running));
+    CHECK(list_is_empty(&transfers->running) && list_is_empty(&transfers->resuming));
     curl_multi_cleanup(transfers->multi); /* closes connections: on_watch with REMOVE */
     transfers->multi = NULL;
     uv_close((uv_handle_t *)&transfers->timer, NULL);

@@ -53,10 +53,18 @@ static struct blob *written(void)
     return blob;
 }
 
+static unsigned synced;
+
+static void on_synced(struct blob *blob)
+{
+    (void)blob;
+    synced++;
+}
+
 static void sync_it(struct blob *blob)
 {
     loses = true;
-    partial_sync(&store, &loop, blob, &busy);
+    partial_sync(&store, &loop, blob, &busy, on_synced);
     while (busy > 0)
         uv_run(&loop.uv, UV_RUN_ONCE);
 }
@@ -138,6 +146,40 @@ static void partial_sync__discards_what_is_lost_and_nobody_fills(void **state)
     loop_release(&loop);
 }
 
+/* There is something to wait for only while a sync runs; what it covers counts no more. */
+static void partial_is_behind__while_too_much_is_unsynced(void **state)
+{
+    struct config other = *store.config;
+    const struct config *before = store.config;
+
+    (void)state;
+    loop_init(&loop, "test", false);
+    struct blob *blob = written();
+    other.checkpoint = 7;
+    store.config = &other;
+    assert_false(partial_is_behind(&store, blob));
+    synced = 0;
+    partial_sync(&store, &loop, blob, &busy, on_synced);
+    assert_true(partial_is_behind(&store, blob));
+    other.checkpoint = 8;
+    assert_false(partial_is_behind(&store, blob));
+    other.checkpoint = 7;
+    partial_sync(&store, &loop, blob, &busy, on_synced); /* another one is to follow */
+    while (busy > 0)
+        uv_run(&loop.uv, UV_RUN_ONCE);
+    assert_int_equal(synced, 2);
+    assert_int_equal(extents_total(&blob->durable), 7);
+    blob->syncing = true;
+    assert_false(partial_is_behind(&store, blob));
+    blob->syncing = false;
+    store.config = before;
+    settle(blob);
+    assert_int_equal(settled, OK);
+    loop_stop(&loop);
+    loop_run(&loop);
+    loop_release(&loop);
+}
+
 /* A partial file goes, but its record stays on the disk: were there a new file in its place when we
  * are killed, its holes would be served as what the record says. */
 static void partial_create__waits_until_the_last_file_is_forgotten(void **state)
@@ -178,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(settle__makes_nothing_whole_of_what_a_sync_has_lost),
         TEST(partial_sync__discards_what_is_lost_and_nobody_fills),
+        TEST(partial_is_behind__while_too_much_is_unsynced),
         TEST(partial_create__waits_until_the_last_file_is_forgotten),
     };
 
