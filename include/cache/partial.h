@@ -28,8 +28,12 @@ void partial_record(struct store *store, struct blob *blob);
 void partial_sync(struct store *store, struct loop *loop, struct blob *blob, unsigned *busy,
                   void (*done)(struct blob *blob));
 
-/* Whether `checkpoint` bytes of it would not outlive a power cut, and a sync is on its way, whose
- * end is to be waited for before there are more. Thread: the blob's owner loop. */
+/*
+ * Whether so much of it would not outlive a power cut that the sync that runs is to be waited for
+ * before there is more: a quarter of `checkpoint`. The rest is for what comes all the same, for the
+ * record's own way to the disk, and for what is lost in sockets, which may be megabytes each.
+ * Thread: the blob's owner loop.
+ */
 bool partial_is_behind(const struct store *store, const struct blob *blob);
 
 /* The bytes are wrong: removes record and file, and counts them no more. Thread: the blob's owner

@@ -7,8 +7,9 @@
 #include "cache/partial.h"
 #include "io/disk.h"
 
-/* How often in a `checkpoint`: a record is not there, and a sync not over, as soon as it begins. */
-enum { RECORDS = 4 };
+/* How often in a `checkpoint`: a sync is not over as soon as it begins. How far a fill may be ahead
+ * of it is partial_is_behind(). */
+enum { RECORDS = 8 };
 
 const struct extents *intake_present(const struct intake *intake)
 {

@@ -138,7 +138,7 @@ bool partial_is_behind(const struct store *store, const struct blob *blob)
 {
     return blob->syncing && !blob->sync_failed &&
            extents_total(&blob->present) - extents_total(&blob->durable) >=
-               store->config->checkpoint;
+               store->config->checkpoint / 4;
 }
 
 void partial_discard(struct store *store, struct blob *blob)

@@ -303,7 +303,7 @@ static enum err on_body(struct call *call, const void *data, size_t length)
     return is_cut && segment->at >= segment->end ? ERR_STOPPING : OK;
 }
 
-/* The disk is to keep up, or a power cut would lose more than `checkpoint`. */
+/* The disk is to keep up: a power cut loses no more than `checkpoint`. */
 static bool is_held(struct call *call)
 {
     const struct intake *intake = ((struct segment *)call_owner(call))->segments->intake;

@@ -114,7 +114,7 @@ def test_kill_9_at_any_moment(rounds, connections, entrepot, upstream):
 @pytest.mark.skipif(is_sanitized(), reason="the preloaded library must come after the sanitizer's")
 @pytest.mark.parametrize("rounds", ROUNDS)
 def test_power_cuts_at_any_moment(rounds, entrepot, upstream, tmp_path):
-    """Nothing that was not synced is trusted, whatever the index says; what was synced is not fetched again."""
+    """Nothing that was not synced is trusted, whatever the index says; at most `checkpoint` a round is lost."""
     plug = Plug(tmp_path)
     mirror = entrepot(upstream, checkpoint="4MiB")
     mirror.stop()
@@ -125,7 +125,7 @@ def test_power_cuts_at_any_moment(rounds, entrepot, upstream, tmp_path):
         run.one(lambda: plug.pull(mirror))
     again = run.finish()
     print(f"{again} bytes of {run.sizes} were sent again, {again / rounds / MiB:.2f} MiB a round")
-    assert again < rounds * run.sizes / run.count  # something was kept
+    assert again <= rounds * (CHECKPOINT + IN_FLIGHT)
 
 
 @pytest.mark.skipif(is_sanitized(), reason="the preloaded library must come after the sanitizer's")

@@ -155,15 +155,15 @@ static void partial_is_behind__while_too_much_is_unsynced(void **state)
     (void)state;
     loop_init(&loop, "test", false);
     struct blob *blob = written();
-    other.checkpoint = 7;
+    other.checkpoint = 28;
     store.config = &other;
     assert_false(partial_is_behind(&store, blob));
     synced = 0;
     partial_sync(&store, &loop, blob, &busy, on_synced);
     assert_true(partial_is_behind(&store, blob));
-    other.checkpoint = 8;
+    other.checkpoint = 32;
     assert_false(partial_is_behind(&store, blob));
-    other.checkpoint = 7;
+    other.checkpoint = 28;
     partial_sync(&store, &loop, blob, &busy, on_synced); /* another one is to follow */
     while (busy > 0)
         uv_run(&loop.uv, UV_RUN_ONCE);
