@@ -284,7 +284,7 @@ def test_odd_sizes_and_ranges_are_counted_in_blocks(small_disk, upstream):
 
 def test_a_killed_fill_leaves_no_more_than_is_counted(small_disk, upstream):
     """What was written and not recorded is given back at the start: the budget holds after a kill too."""
-    mirror = small_disk("64m", cache_size="16MiB")
+    mirror = small_disk("64m", cache_size="16MiB", checkpoint="512MiB")
     data, gate = noise(12 * MiB, 5), Gate()
     digest = upstream.add_blob("library/x", data)
     assert mirror.get(f"/v2/library/x/blobs/{digest}", headers={"Range": "bytes=0-9"}).status == 206
