@@ -30,6 +30,9 @@ const struct extents *intake_present(const struct intake *intake);
 /* How many bytes of `range` are missing; to the end of the blob when that is known. */
 uint64_t intake_missing(const struct intake *intake, struct extent range);
 
+/* Whether the size is known and all is here. */
+bool intake_is_whole(const struct intake *intake);
+
 /* What these will take on the disk when they are here. */
 uint64_t intake_growth(const struct intake *intake, struct extent range);
 

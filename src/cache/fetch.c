@@ -414,13 +414,6 @@ static void on_segment_end(struct segments *segments, const struct segment_end *
     ask_on(fetch); /* what it was asked for is here; there may be more */
 }
 
-/* Whether all is here. */
-static bool is_whole(const struct fetch *fetch)
-{
-    return fetch->blob->size != BLOB_SIZE_UNKNOWN &&
-           intake_missing(&fetch->intake, (struct extent){0, UINT64_MAX}) == 0;
-}
-
 /* Somebody wants something: looks whether there is more to ask for. */
 static void go_on(struct fetch *fetch)
 {
@@ -497,7 +490,7 @@ static void ask_on(struct fetch *fetch)
 {
     if (fetch->state != FETCH_CALL && fetch->state != FETCH_PAUSE)
         return;
-    if (is_whole(fetch)) {
+    if (intake_is_whole(&fetch->intake)) {
         begin_hash(fetch);
         return;
     }

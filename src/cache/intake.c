@@ -23,6 +23,12 @@ uint64_t intake_missing(const struct intake *intake, struct extent range)
     return range.start < range.end ? extents_missing(intake_present(intake), range) : 0;
 }
 
+bool intake_is_whole(const struct intake *intake)
+{
+    return intake->blob->size != BLOB_SIZE_UNKNOWN &&
+           intake_missing(intake, (struct extent){0, UINT64_MAX}) == 0;
+}
+
 uint64_t intake_growth(const struct intake *intake, struct extent range)
 {
     if (intake->blob->size < range.end)
