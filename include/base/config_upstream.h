@@ -16,10 +16,13 @@
 
 /* The keys of an upstream in the file; each is a char * of struct config_upstream. */
 #define CONFIG_UPSTREAM_KEYS(KEY)                                                                  \
+    KEY(type, "registry, or huggingface: a model hub, whose repositories appear as images. "       \
+              "Default: registry; for hf huggingface.")                                            \
     KEY(url, "Where it is: http(s)://[user:password@]host[:port][/prefix]. Default: https:// and " \
-             "the name; for docker.io https://registry-1.docker.io.")                              \
-    KEY(username, "The user to sign in as. Default: nobody.")                                      \
-    KEY(password, "The user's password, or access token.")                                         \
+             "the name; for docker.io https://registry-1.docker.io, for a hub "                    \
+             "https://huggingface.co.")                                                            \
+    KEY(username, "The user to sign in as. Default: nobody. A hub wants none.")                    \
+    KEY(password, "The user's password, or access token; a hub's token.")                          \
     KEY(password_file, "A file that holds the password; a newline at its end is not part of it.")  \
     KEY(ca_file, "PEM file of the certificate authorities to trust for it. Default: the "          \
                  "system's.")
@@ -30,11 +33,13 @@
 /* One registry that we are a mirror of. */
 struct config_upstream {
     char *name;     /* owned; what clients call it, lower case: "docker.io", "reg.example:5000" */
+    char *type;     /* owned; "registry" or "huggingface" */
     char *url;      /* owned; http(s)://host[:port][/prefix], no trailing slash, no credentials */
     char *username; /* owned; NULL: anonymous */
     char *password; /* owned; NULL: none. Never printed or logged */
     char *password_file; /* owned; where password came from, or NULL */
     char *ca_file;       /* owned; PEM of the authorities to trust for it; NULL: the system's */
+    bool is_hub;         /* of type huggingface: models.md, not the distribution-spec */
     bool is_docker_hub;  /* docker.io: index.docker.io and registry-1.docker.io mean it too */
     bool has_docker_credentials; /* username and password came from `docker_config` */
 };

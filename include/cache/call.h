@@ -2,7 +2,7 @@
 #define CACHE_CALL_H
 
 /*
- * One authorised request to an upstream's registry API: the token it needs, its redirects (without
+ * One authorised request to an upstream's registry API, or to a hub's: the token it needs, its redirects (without
  * credentials to another host), and one answer.
  *
  *   WAITING (for its lane)
@@ -45,7 +45,8 @@ struct call_request {
     struct upstream *upstream;
     enum transfer_method method;
     const char *repository; /* copied; the scope is pull of it */
-    const char *path;       /* copied; behind /v2/<repository>/: "blobs/sha256:..." */
+    const char *path;       /* copied; behind /v2/<repository>/: "blobs/sha256:..."; of a hub, which
+                             * knows no repositories here, behind its URL: "/api/models/..." */
     const char *query;      /* copied; without '?'; or NULL */
     bool is_bulk;           /* its lane: a body that may be large */
     bool wants_manifest; /* send the full Accept list, whatever the client sent (clients.md M6) */

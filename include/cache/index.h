@@ -2,8 +2,8 @@
 #define CACHE_INDEX_H
 
 /*
- * What the cache knows, in LMDB under <cache>/index: blobs, tags, and which repository of which
- * upstream is known to hold which digest.
+ * What the cache knows, in LMDB under <cache>/index: blobs, tags, which repository of which upstream
+ * is known to hold which digest, and notes about models.
  *
  * Reads: on any thread, one kept read transaction a thread; values are copied out. Writes: queued
  * and committed by the one writer thread, in the order in which they were given, many to a
@@ -28,6 +28,17 @@
 
 struct index;
 
+/* What is noted about models, each under 32 bytes that say whose it is; the values are bytes to the
+ * index. The numbers are on the disk: they stay. */
+enum index_note {
+    INDEX_NOTE_NUMBERS = 1,  /* by a file's sha256: of its chunks */
+    INDEX_NOTE_GIT = 2,      /* by a git object: the file's sha256 */
+    INDEX_NOTE_LAYER = 3,    /* by a layer's sha256: its files */
+    INDEX_NOTE_IMAGE = 4,    /* by commit: that it was imported */
+    INDEX_NOTE_DOCUMENT = 5, /* by sha256: a manifest or config that was made here */
+    INDEX_NOTE_IMPORT = 6,   /* by name: an import that is to be done */
+};
+
 /*
  * Opens <directory>/index and starts the writer. One that is missing is made, and one that LMDB
  * cannot read is set aside; both with `*ret_is_new`, so that the caller lists blobs/ again. One of
@@ -50,6 +61,10 @@ bool index_get_tag(struct index *index, const char *upstream, const char *reposi
 bool index_get_holding(struct index *index, const char *upstream, const char *repository,
                        const struct digest *digest, struct holding_record *ret_record);
 
+/* Appends the note to `out`. */
+bool index_get_note(struct index *index, enum index_note note, const unsigned char key[32],
+                    struct buf *out);
+
 /* Whether the blob's record is one that the disk has refused, so that after a crash the one before
  * it would be found again. */
 bool index_is_behind(struct index *index, const struct digest *digest);
@@ -69,6 +84,11 @@ void index_each_manifest(struct index *index,
                          bool (*visit)(void *argument, const struct holding_record *record),
                          void *argument);
 
+/* Calls `visit` for each note of a kind, until it returns false; `visit` may not read the index. */
+void index_each_note(struct index *index, enum index_note note,
+                     bool (*visit)(void *argument, const unsigned char key[32], struct view value),
+                     void *argument);
+
 /* What its files take on the disk. */
 uint64_t index_bytes(const struct index *index);
 
@@ -85,6 +105,10 @@ void index_delete_tag(struct index *index, const char *upstream, const char *rep
 /* Under record->upstream, and as the last one learned for that repository name. */
 void index_put_holding(struct index *index, const char *repository, const struct digest *digest,
                        const struct holding_record *record);
+
+void index_put_note(struct index *index, enum index_note note, const unsigned char key[32],
+                    struct view value);
+void index_delete_note(struct index *index, enum index_note note, const unsigned char key[32]);
 
 /* Notes that a blob was used now. Lossy: dropped when many writes are waiting. */
 void index_touch(struct index *index, const struct digest *digest);

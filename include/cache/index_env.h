@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum index_table { INDEX_BLOBS, INDEX_TAGS, INDEX_HOLDINGS, INDEX_META, INDEX_TABLES };
+enum index_table { INDEX_BLOBS, INDEX_TAGS, INDEX_HOLDINGS, INDEX_META, INDEX_NOTES, INDEX_TABLES };
 
 struct index_env {
     MDB_env *env; /* owned */

@@ -30,7 +30,7 @@
 
 #include "base/buf.h"
 #include "base/digest.h"
-#include "model/numbers.h"
+#include "base/numbers.h"
 #include "model/tree.h"
 
 struct layout;

@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "model/numbers.h"
+#include "base/numbers.h"
 #include "model/window.h"
 
 #define TOC_NAME "stargz.index.json"

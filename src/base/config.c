@@ -73,9 +73,9 @@ static const struct {
 #undef KEY
 };
 
-static const char *const default_upstreams[] = {"docker.io", "ghcr.io",         "quay.io",
-                                                "gcr.io",    "registry.k8s.io", "mcr.microsoft.com",
-                                                "nvcr.io",   "public.ecr.aws",  "depot.ai"};
+static const char *const default_upstreams[] = {
+    "docker.io",         "ghcr.io", "quay.io",        "gcr.io",   "registry.k8s.io",
+    "mcr.microsoft.com", "nvcr.io", "public.ecr.aws", "depot.ai", "hf"};
 
 static bool is_same_name(const char *setting, const char *name)
 {

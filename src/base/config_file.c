@@ -279,7 +279,8 @@ static void print_upstream(const struct config_upstream *upstream, struct file_u
 {
     static char hidden[] = CONFIG_HIDDEN;
 
-    *out = (struct file_upstream){.url = upstream->url,
+    *out = (struct file_upstream){.type = upstream->type,
+                                  .url = upstream->url,
                                   .username = upstream->username,
                                   .password_file = upstream->password_file,
                                   .ca_file = upstream->ca_file};

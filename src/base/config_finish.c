@@ -70,7 +70,10 @@ static enum err finish_upstream(struct config_upstream *upstream, struct buf *re
 
     if (upstream->password_file != NULL)
         err = read_password(upstream, ret_problem);
-    if (err == OK && upstream->username == NULL && upstream->password != NULL)
+    if (err == OK && upstream->is_hub && upstream->username != NULL)
+        err = problem_set(ret_problem, "there is a username, but a hub wants none: its token is "
+                                       "the password");
+    if (err == OK && !upstream->is_hub && upstream->username == NULL && upstream->password != NULL)
         err = problem_set(ret_problem, "there is a password, but no username");
     if (err == OK && upstream->username != NULL && upstream->password == NULL)
         err = problem_set(ret_problem, "there is a username, but neither password nor "
@@ -182,7 +185,7 @@ static enum err use_auths(struct config *config, json_t *auths, struct buf *ret_
     for (size_t i = 0; i < config->upstream_count; i++) {
         struct config_upstream *upstream = &config->upstreams[i];
         const char *key = upstream->username == NULL ? find_entry(upstream, auths) : NULL;
-        if (key == NULL)
+        if (key == NULL || upstream->is_hub)
             continue;
         enum err err = use_entry(upstream, key, json_object_get(auths, key), ret_problem);
         if (err != OK)

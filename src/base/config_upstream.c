@@ -10,8 +10,12 @@
 
 enum { NAME_MAX_LENGTH = 255, PORT_MAX = 65535 };
 
-#define HUB_NAME "docker.io"
-#define HUB_HOST "registry-1.docker.io"
+#define TYPE_REGISTRY "registry"
+#define TYPE_HUB      "huggingface"
+#define MODELS_NAME   "hf"
+#define MODELS_URL    "https://huggingface.co"
+#define HUB_NAME      "docker.io"
+#define HUB_HOST      "registry-1.docker.io"
 
 /* ---- text ---- */
 
@@ -261,6 +265,40 @@ static enum err set_url(struct config_upstream *upstream, struct view value,
     return OK;
 }
 
+/* Where a registry is, or a hub, when nobody says. */
+static char *default_url(const struct config_upstream *upstream)
+{
+    struct buf url = {0};
+
+    if (upstream->is_hub)
+        buf_append_text(&url, MODELS_URL);
+    else
+        buf_printf(&url, "https://%s", upstream->is_docker_hub ? HUB_HOST : upstream->name);
+    return url.data;
+}
+
+static enum err set_type(struct config_upstream *upstream, struct view value,
+                         struct buf *ret_problem)
+{
+    bool is_hub = view_equal(value, VIEW(TYPE_HUB));
+
+    if (!is_hub && !view_equal(value, VIEW(TYPE_REGISTRY))) {
+        problem_value(ret_problem, value, "is neither " TYPE_REGISTRY " nor " TYPE_HUB);
+        return problem_within(ret_problem, "type: ");
+    }
+    char *url = default_url(upstream);
+    bool is_default = strcmp(upstream->url, url) == 0;
+    free(url);
+    upstream->is_hub = is_hub;
+    free(upstream->type);
+    upstream->type = view_dup(value);
+    if (is_default) {
+        free(upstream->url);
+        upstream->url = default_url(upstream);
+    }
+    return OK;
+}
+
 static void replace(char **field, struct view value)
 {
     free(*field);
@@ -276,6 +314,8 @@ enum err config_upstream_set(struct config_upstream *upstream, const char *key, 
         return problem_set(ret_problem, "%s: is empty; leave it out instead", key);
     if (!config_text_is_clean(text))
         return problem_set(ret_problem, "%s: must be UTF-8 without control characters", key);
+    if (view_equal(name, VIEW("type")))
+        return set_type(upstream, text, ret_problem);
     if (view_equal(name, VIEW("url")))
         return set_url(upstream, text, ret_problem);
     if (view_equal(name, VIEW("username")))
@@ -296,25 +336,27 @@ enum err config_upstream_set(struct config_upstream *upstream, const char *key, 
 enum err config_upstream_init(struct config_upstream *upstream, struct view name,
                               struct buf *ret_problem)
 {
-    struct buf text = {0}, url = {0};
+    struct buf text = {0};
 
     if (!is_name(name))
         return problem_value(ret_problem, name,
                              "is not a registry's name; write host or host:port, such as ghcr.io");
-    *upstream = (struct config_upstream){.is_docker_hub = is_hub_name(name)};
+    *upstream = (struct config_upstream){.is_docker_hub = is_hub_name(name),
+                                         .is_hub = view_equal_nocase(name, VIEW(MODELS_NAME))};
     if (upstream->is_docker_hub)
         buf_append_text(&text, HUB_NAME);
     else
         append_lower(&text, name);
-    buf_printf(&url, "https://%s", upstream->is_docker_hub ? HUB_HOST : text.data);
     upstream->name = text.data;
-    upstream->url = url.data;
+    upstream->type = check_strdup(upstream->is_hub ? TYPE_HUB : TYPE_REGISTRY);
+    upstream->url = default_url(upstream);
     return OK;
 }
 
 void config_upstream_release(struct config_upstream *upstream)
 {
     free(upstream->name);
+    free(upstream->type);
     free(upstream->url);
     free(upstream->username);
     free(upstream->password);

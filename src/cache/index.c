@@ -1,5 +1,5 @@
 /*
- * Three LMDB tables and `meta`. Readers keep one transaction a thread, renewed for the length of
+ * Four LMDB tables and `meta`. Readers keep one transaction a thread, renewed for the length of
  * one function. Writers queue; run() takes the whole queue, applies it in one transaction, commits,
  * and tells those who asked. What the disk refuses is kept, shown to readers as if it had been
  * written, and tried again together with what comes later.
@@ -20,20 +20,15 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "cache/index_env.h"
+#include "cache/index_key.h"
 #include "cache/index_read.h"
 
 enum {
-    KEY_MAX = 1 + DIGEST_BYTES_MAX,
     TOUCHES_MAX = 4096,
     VERIFIED_MAX = 1024,
     TOUCH_DELAY_S = 10,
     REFUSED_MAX = 4096, /* writes that are kept while the disk refuses them */
     REFUSED_DELAY_S = 1,
-};
-
-struct key {
-    size_t length;
-    unsigned char bytes[KEY_MAX];
 };
 
 enum action { PUT, DELETE, TOUCH, VERIFY, FLUSH };
@@ -42,7 +37,7 @@ struct write {
     struct list node;
     enum action action;
     enum index_table table;
-    struct key key;
+    struct index_key key;
     struct buf value;  /* PUT; owned */
     int64_t when_ms;   /* TOUCH, VERIFY */
     struct loop *loop; /* FLUSH: who is told by `mail`, or NULL and then `done` is posted */
@@ -73,42 +68,7 @@ struct reader {
     MDB_txn *txn;
 };
 
-/* ---- keys ---- */
-
-static struct key digest_key(const struct digest *digest)
-{
-    struct key key = {.length = 1 + digest_length(digest)};
-
-    key.bytes[0] = (unsigned char)digest->algorithm;
-    memcpy(key.bytes + 1, digest->bytes, digest_length(digest));
-    return key;
-}
-
-static struct key name_key(const char *upstream, const char *repository, const char *name)
-{
-    const char *const parts[] = {upstream, repository, name};
-    struct key key = {.length = 32};
-    struct digest digest;
-    struct hasher hasher;
-
-    hasher_init(&hasher, DIGEST_SHA256);
-    for (size_t i = 0; i < 3; i++)
-        hasher_update(&hasher, parts[i], strlen(parts[i]) + 1);
-    hasher_finish(&hasher, &digest);
-    hasher_release(&hasher);
-    memcpy(key.bytes, digest.bytes, key.length);
-    return key;
-}
-
-static struct key holding_key(const char *upstream, const char *repository,
-                              const struct digest *digest)
-{
-    char text[DIGEST_TEXT_SIZE];
-
-    return name_key(upstream, repository, digest_print(digest, text));
-}
-
-static MDB_val val_of(const struct key *key)
+static MDB_val val_of(const struct index_key *key)
 {
     return (MDB_val){key->length, (void *)key->bytes};
 }
@@ -133,7 +93,7 @@ static MDB_txn *begin_read(struct index *index)
 }
 
 static struct write *find_refused(struct index *index, enum index_table table,
-                                  const struct key *key)
+                                  const struct index_key *key)
 {
     for (struct list *node = index->refused.next; node != &index->refused; node = node->next) {
         struct write *write = container_of(node, struct write, node);
@@ -146,7 +106,7 @@ static struct write *find_refused(struct index *index, enum index_table table,
 
 /* Whether the record of that key is one that could not be written yet; `ret_found`: and not a
  * deletion. */
-static bool get_refused(struct index *index, enum index_table table, const struct key *key,
+static bool get_refused(struct index *index, enum index_table table, const struct index_key *key,
                         bool (*decode)(struct view bytes, void *ret_record), void *ret_record,
                         bool *ret_found)
 {
@@ -161,7 +121,7 @@ static bool get_refused(struct index *index, enum index_table table, const struc
 }
 
 /* Decodes the record of that key with `decode` while the transaction lives. */
-static bool get(struct index *index, enum index_table table, const struct key *key,
+static bool get(struct index *index, enum index_table table, const struct index_key *key,
                 bool (*decode)(struct view bytes, void *ret_record), void *ret_record)
 {
     bool is_here;
@@ -195,14 +155,14 @@ static bool decode_holding(struct view bytes, void *ret_record)
 bool index_get_blob(struct index *index, const struct digest *digest,
                     struct blob_record *ret_record)
 {
-    struct key key = digest_key(digest);
+    struct index_key key = index_digest_key(digest);
 
     return get(index, INDEX_BLOBS, &key, decode_blob, ret_record);
 }
 
 bool index_is_behind(struct index *index, const struct digest *digest)
 {
-    struct key key = digest_key(digest);
+    struct index_key key = index_digest_key(digest);
 
     pthread_mutex_lock(&index->mutex);
     bool is_behind = find_refused(index, INDEX_BLOBS, &key) != NULL;
@@ -213,7 +173,7 @@ bool index_is_behind(struct index *index, const struct digest *digest)
 bool index_get_tag(struct index *index, const char *upstream, const char *repository,
                    const char *tag, struct tag_record *ret_record)
 {
-    struct key key = name_key(upstream, repository, tag);
+    struct index_key key = index_name_key(upstream, repository, tag);
 
     return get(index, INDEX_TAGS, &key, decode_tag, ret_record);
 }
@@ -221,9 +181,23 @@ bool index_get_tag(struct index *index, const char *upstream, const char *reposi
 bool index_get_holding(struct index *index, const char *upstream, const char *repository,
                        const struct digest *digest, struct holding_record *ret_record)
 {
-    struct key key = holding_key(upstream, repository, digest);
+    struct index_key key = index_holding_key(upstream, repository, digest);
 
     return get(index, INDEX_HOLDINGS, &key, decode_holding, ret_record);
+}
+
+static bool copy_note(struct view bytes, void *ret_record)
+{
+    buf_append(ret_record, bytes.data, bytes.length);
+    return true;
+}
+
+bool index_get_note(struct index *index, enum index_note note, const unsigned char key[32],
+                    struct buf *out)
+{
+    struct index_key at = index_note_key(note, key);
+
+    return get(index, INDEX_NOTES, &at, copy_note, out);
 }
 
 MDB_txn *index_read_begin(struct index *index)
@@ -440,7 +414,7 @@ static void queue(struct index *index, struct write *write)
     pthread_mutex_unlock(&index->mutex);
 }
 
-static struct write *write_new(enum action action, enum index_table table, struct key key)
+static struct write *write_new(enum action action, enum index_table table, struct index_key key)
 {
     struct write *write = check_calloc(1, sizeof(*write));
 
@@ -453,7 +427,7 @@ static struct write *write_new(enum action action, enum index_table table, struc
 void index_put_blob(struct index *index, const struct digest *digest,
                     const struct blob_record *record)
 {
-    struct write *write = write_new(PUT, INDEX_BLOBS, digest_key(digest));
+    struct write *write = write_new(PUT, INDEX_BLOBS, index_digest_key(digest));
 
     blob_record_encode(record, &write->value);
     queue(index, write);
@@ -461,13 +435,13 @@ void index_put_blob(struct index *index, const struct digest *digest,
 
 void index_delete_blob(struct index *index, const struct digest *digest)
 {
-    queue(index, write_new(DELETE, INDEX_BLOBS, digest_key(digest)));
+    queue(index, write_new(DELETE, INDEX_BLOBS, index_digest_key(digest)));
 }
 
 void index_put_tag(struct index *index, const char *upstream, const char *repository,
                    const char *tag, const struct tag_record *record)
 {
-    struct write *write = write_new(PUT, INDEX_TAGS, name_key(upstream, repository, tag));
+    struct write *write = write_new(PUT, INDEX_TAGS, index_name_key(upstream, repository, tag));
     struct tag_record named = *record;
 
     CHECK(view_copy(view_of(upstream), named.upstream, sizeof(named.upstream)) &&
@@ -480,7 +454,7 @@ void index_put_tag(struct index *index, const char *upstream, const char *reposi
 void index_delete_tag(struct index *index, const char *upstream, const char *repository,
                       const char *tag)
 {
-    queue(index, write_new(DELETE, INDEX_TAGS, name_key(upstream, repository, tag)));
+    queue(index, write_new(DELETE, INDEX_TAGS, index_name_key(upstream, repository, tag)));
 }
 
 void index_put_holding(struct index *index, const char *repository, const struct digest *digest,
@@ -495,15 +469,29 @@ void index_put_holding(struct index *index, const char *repository, const struct
         CHECK(view_copy(view_of(repository), named.repository, sizeof(named.repository)));
     for (size_t i = 0; i < 2; i++, named.repository[0] = '\0') {
         struct write *write =
-            write_new(PUT, INDEX_HOLDINGS, holding_key(upstreams[i], repository, digest));
+            write_new(PUT, INDEX_HOLDINGS, index_holding_key(upstreams[i], repository, digest));
         holding_record_encode(&named, &write->value);
         queue(index, write);
     }
 }
 
+void index_put_note(struct index *index, enum index_note note, const unsigned char key[32],
+                    struct view value)
+{
+    struct write *write = write_new(PUT, INDEX_NOTES, index_note_key(note, key));
+
+    buf_append(&write->value, value.data, value.length);
+    queue(index, write);
+}
+
+void index_delete_note(struct index *index, enum index_note note, const unsigned char key[32])
+{
+    queue(index, write_new(DELETE, INDEX_NOTES, index_note_key(note, key)));
+}
+
 void index_touch(struct index *index, const struct digest *digest)
 {
-    struct write *write = write_new(TOUCH, INDEX_BLOBS, digest_key(digest));
+    struct write *write = write_new(TOUCH, INDEX_BLOBS, index_digest_key(digest));
 
     write->when_ms = clock_wall_ms();
     pthread_mutex_lock(&index->mutex);
@@ -520,7 +508,7 @@ void index_touch(struct index *index, const struct digest *digest)
 
 void index_verified(struct index *index, const struct digest *digest, int64_t when_ms)
 {
-    struct write *write = write_new(VERIFY, INDEX_BLOBS, digest_key(digest));
+    struct write *write = write_new(VERIFY, INDEX_BLOBS, index_digest_key(digest));
 
     write->when_ms = when_ms;
     pthread_mutex_lock(&index->mutex);
@@ -535,7 +523,7 @@ void index_verified(struct index *index, const struct digest *digest, int64_t wh
 
 void index_flush(struct index *index, struct loop *loop, struct mail *mail)
 {
-    struct write *write = write_new(FLUSH, INDEX_META, (struct key){0});
+    struct write *write = write_new(FLUSH, INDEX_META, (struct index_key){0});
 
     write->loop = loop;
     write->mail = mail;
@@ -544,7 +532,7 @@ void index_flush(struct index *index, struct loop *loop, struct mail *mail)
 
 void index_flush_wait(struct index *index)
 {
-    struct write *write = write_new(FLUSH, INDEX_META, (struct key){0});
+    struct write *write = write_new(FLUSH, INDEX_META, (struct index_key){0});
     sem_t done;
 
     CHECK(sem_init(&done, 0, 0) == 0);

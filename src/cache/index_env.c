@@ -17,7 +17,7 @@ enum { READERS_MAX = 2048 };
 static const size_t map_size = (size_t)16 << 30; /* address space only; it cannot grow later */
 static const char schema[] = "1";
 
-static const char *const table_names[INDEX_TABLES] = {"blobs", "tags", "holdings", "meta"};
+static const char *const table_names[INDEX_TABLES] = {"blobs", "tags", "holdings", "meta", "notes"};
 
 /* What was sound when we started is so no more, and LMDB cannot go on. */
 static void on_damage(MDB_env *env, const char *what)

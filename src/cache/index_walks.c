@@ -98,3 +98,19 @@ void index_each_manifest(struct index *index,
             more = visit(argument, &record);
     end_walk(&walk);
 }
+
+void index_each_note(struct index *index, enum index_note note,
+                     bool (*visit)(void *argument, const unsigned char key[32], struct view value),
+                     void *argument)
+{
+    struct walk walk = begin_walk(index, INDEX_NOTES);
+    struct view bytes;
+    bool more = true;
+
+    while (more && step(&walk, &bytes)) {
+        const unsigned char *key = walk.key.mv_data;
+        if (walk.key.mv_size == 33 && key[0] == note)
+            more = visit(argument, key + 1, bytes);
+    }
+    end_walk(&walk);
+}

@@ -11,7 +11,10 @@ static void config_init__gives_the_defaults_of_the_table(void **state)
 #define SETTING(kind, name, default_, min, max, prose) assert_value(#name, default_);
 #include "base/settings.def"
 #undef SETTING
-    assert_int_equal(config.upstream_count, 9);
+    assert_int_equal(config.upstream_count, 10);
+    assert_upstream(9, "hf", "https://huggingface.co");
+    assert_true(config.upstreams[9].is_hub);
+    assert_false(config.upstreams[8].is_hub);
     assert_upstream(0, "docker.io", "https://registry-1.docker.io");
     assert_upstream(1, "ghcr.io", "https://ghcr.io");
     assert_upstream(8, "depot.ai", "https://depot.ai");

@@ -42,7 +42,7 @@ static void config_read_text__takes_a_file_without_settings(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         assert_ok(read_text(texts[i]));
-        assert_int_equal(config.upstream_count, 9);
+        assert_int_equal(config.upstream_count, 10);
     }
 }
 
@@ -52,7 +52,24 @@ static void config_read_text__keeps_what_the_file_does_not_name(void **state)
     assert_ok(read_text("tag_ttl: 5m\n"));
     assert_value("tag_ttl", "5m");
     assert_value("stale", "7d");
-    assert_int_equal(config.upstream_count, 9);
+    assert_int_equal(config.upstream_count, 10);
+}
+
+static void config_read_text__knows_hubs(void **state)
+{
+    (void)state;
+    assert_ok(read_text("upstreams:\n  depot.ai: {type: huggingface}\n  hf: {}\n"
+                        "  ai.test: {url: 'http://127.0.0.1:81/x', type: huggingface}\n"));
+    for (size_t i = 0; i < 3; i++)
+        assert_true(config.upstreams[i].is_hub);
+    assert_string_equal(config.upstreams[0].url, "https://huggingface.co");
+    assert_string_equal(config.upstreams[1].url, "https://huggingface.co");
+    assert_string_equal(config.upstreams[2].url, "http://127.0.0.1:81/x");
+    assert_ok(read_text("upstreams:\n  hf: {type: registry}\n"));
+    assert_false(config.upstreams[0].is_hub);
+    assert_string_equal(config.upstreams[0].url, "https://hf");
+    assert_problem_has(read_text("upstreams:\n  hf: {type: hub}\n"),
+                       "type: \"hub\" is neither registry nor huggingface");
 }
 
 static void config_read_text__is_overridden_by_flags(void **state)
@@ -348,6 +365,7 @@ int main(void)
         TEST(config_read_text__takes_settings_and_upstreams),
         TEST(config_read_text__takes_a_file_without_settings),
         TEST(config_read_text__keeps_what_the_file_does_not_name),
+        TEST(config_read_text__knows_hubs),
         TEST(config_read_text__is_overridden_by_flags),
         TEST(config_read_text__names_the_line_of_a_bad_value),
         TEST(config_read_text__reports_the_first_of_many_problems),

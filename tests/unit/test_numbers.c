@@ -1,5 +1,5 @@
 /* Unit tests of the numbers of a file. */
-#include "model/numbers.h"
+#include "base/numbers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

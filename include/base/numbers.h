@@ -1,5 +1,5 @@
-#ifndef MODEL_NUMBERS_H
-#define MODEL_NUMBERS_H
+#ifndef BASE_NUMBERS_H
+#define BASE_NUMBERS_H
 
 /*
  * The numbers of a file: its sha256, and for each 4 MiB chunk of it the chunk's sha256 and CRC32.
