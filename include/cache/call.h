@@ -2,8 +2,8 @@
 #define CACHE_CALL_H
 
 /*
- * One authorised request to an upstream's registry API, or to a hub's: the token it needs, its redirects (without
- * credentials to another host), and one answer.
+ * One authorised request to an upstream's registry API, or to a hub's: the token it needs, its
+ * redirects (without credentials to another host), and one answer.
  *
  *   WAITING (for its lane)
  *     |

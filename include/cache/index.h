@@ -2,8 +2,8 @@
 #define CACHE_INDEX_H
 
 /*
- * What the cache knows, in LMDB under <cache>/index: blobs, tags, which repository of which upstream
- * is known to hold which digest, and notes about models.
+ * What the cache knows, in LMDB under <cache>/index: blobs, tags, which repository of which
+ * upstream is known to hold which digest, and notes about models.
  *
  * Reads: on any thread, one kept read transaction a thread; values are copied out. Writes: queued
  * and committed by the one writer thread, in the order in which they were given, many to a

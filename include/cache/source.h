@@ -3,8 +3,8 @@
 
 /*
  * Where a blob's missing bytes come from: the requests that would bring a range, and what to do
- * when one is refused. Today a source is a repository of an upstream registry; `fetch` does not
- * look inside.
+ * when one is refused. A source is a repository of an upstream registry, or a file of a repository
+ * of a model hub at one commit; `fetch` does not look inside.
  */
 
 #include <stdbool.h>
@@ -17,10 +17,14 @@
 #include "cache/store.h"
 #include "wire/reference.h"
 
+enum { SOURCE_FILE_SIZE = 2049, SOURCE_COMMIT_SIZE = 41 };
+
 struct source {
     struct upstream *upstream; /* borrowed from the store */
     char repository[REFERENCE_REPOSITORY_SIZE];
     bool is_manifest;                   /* ask under /manifests/ */
+    char commit[SOURCE_COMMIT_SIZE];    /* a hub's: at which, */
+    char file[SOURCE_FILE_SIZE];        /* and the file's name there; "": a registry's */
     uint64_t size;                      /* as its manifest says, or BLOB_SIZE_UNKNOWN */
     unsigned char key[FLIGHT_KEY_SIZE]; /* says who and what: for absences and held_by */
 };
@@ -28,6 +32,15 @@ struct source {
 /* Where `digest` is to be had from. The size is not known yet. Pure. */
 void source_init(struct source *source, struct upstream *upstream, const char *repository,
                  bool is_manifest, const struct digest *digest);
+
+/* Same, for the bytes of a file of a hub's repository, `repository` being the hub's own name of it
+ * ("Org/Model", "datasets/Org/Name"). `file` is below SOURCE_FILE_SIZE. Pure. */
+void source_init_file(struct source *source, struct upstream *upstream, const char *repository,
+                      const char *commit, struct view file, const struct digest *digest,
+                      uint64_t size);
+
+/* Whether it must be asked for parts, since it may not give the whole of a large file. */
+bool source_wants_parts(const struct source *source);
 
 /* Starts the request for bytes from `range.start` to `range.end` (UINT64_MAX: the end). From byte 0
  * to the end it is a plain GET. `target`: as call_request has it. Thread: calls->loop. */

@@ -288,7 +288,8 @@ static void answered(struct call *call)
         return;
     }
     bool elsewhere = is_elsewhere(call);
-    if (call->status == 401 && !elsewhere && !call->met_challenge) {
+    if (call->status == 401 && !elsewhere && !call->met_challenge &&
+        !call->upstream->config->is_hub) {
         call->met_challenge = true;
         if (meet(call))
             return;
@@ -390,6 +391,18 @@ static void ask_with_token(struct call *call, const struct challenge *challenge)
     buf_release(&header);
 }
 
+/* A hub takes its token as it is. */
+static void ask_hub(struct call *call)
+{
+    const char *token = call->upstream->config->password;
+    struct buf header = {0};
+
+    if (token != NULL)
+        buf_printf(&header, "Authorization: Bearer %s", token);
+    transmit(call, header.data);
+    buf_release(&header);
+}
+
 static void ask(struct call *call)
 {
     struct challenge challenge = upstream_challenge(call->upstream);
@@ -397,6 +410,10 @@ static void ask(struct call *call)
 
     if (is_elsewhere(call)) {
         transmit(call, NULL); /* somebody else's host: no credentials */
+        return;
+    }
+    if (call->upstream->config->is_hub) {
+        ask_hub(call);
         return;
     }
     switch (challenge.scheme) {
@@ -437,8 +454,11 @@ struct call *call_start(struct calls *calls, const struct call_request *request,
     buf_printf(&text, "repository:%s:pull", request->repository);
     call->scope = text.data;
     text = (struct buf){0};
-    buf_printf(&text, "%s/v2/%s/%s", request->upstream->config->url, request->repository,
-               request->path);
+    if (request->upstream->config->is_hub)
+        buf_printf(&text, "%s%s", request->upstream->config->url, request->path);
+    else
+        buf_printf(&text, "%s/v2/%s/%s", request->upstream->config->url, request->repository,
+                   request->path);
     if (request->query != NULL && request->query[0] != '\0')
         buf_printf(&text, "?%s", request->query);
     call->origin = text.data;

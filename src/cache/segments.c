@@ -399,7 +399,8 @@ static void on_end(struct call *call, enum err err)
 /* Whether a large blob is to be asked for in parts. */
 static bool wants_parts(const struct segments *segments)
 {
-    return config_of(segments)->blob_connections > 1 && !segments->source->is_manifest;
+    return (config_of(segments)->blob_connections > 1 || source_wants_parts(segments->source)) &&
+           !segments->source->is_manifest;
 }
 
 static void start(struct segments *segments, struct extent range)
@@ -504,7 +505,6 @@ static bool may_start(const struct look *look, bool is_parked)
 
     if (crowd < limit)
         limit = crowd;
-
     if (segments->count >= limit)
         return false;
     if (segments->count == 0 || look->takes_ranges)

@@ -1,8 +1,7 @@
 #include "cache/source.h"
 
-#include <stdio.h>
-
 #include "base/check.h"
+#include "wire/http.h"
 #include "wire/range.h"
 
 void source_init(struct source *source, struct upstream *upstream, const char *repository,
@@ -17,28 +16,71 @@ void source_init(struct source *source, struct upstream *upstream, const char *r
                digest_print(digest, text), NULL);
 }
 
+void source_init_file(struct source *source, struct upstream *upstream, const char *repository,
+                      const char *commit, struct view file, const struct digest *digest,
+                      uint64_t size)
+{
+    char text[DIGEST_TEXT_SIZE];
+
+    *source = (struct source){.upstream = upstream, .size = size};
+    CHECK(view_copy(view_of(repository), source->repository, sizeof(source->repository)) &&
+          view_copy(view_of(commit), source->commit, sizeof(source->commit)) &&
+          view_copy(file, source->file, sizeof(source->file)));
+    flight_key(source->key, "file", upstream->config->name, repository, commit, source->file,
+               digest_print(digest, text), NULL);
+}
+
+bool source_wants_parts(const struct source *source)
+{
+    return source->file[0] != '\0';
+}
+
+/* Behind a hub's URL (models.md 4.1). */
+static void append_file_path(struct buf *out, const struct source *source)
+{
+    struct view rest = view_of(source->file);
+
+    buf_printf(out, "/%s/resolve/%s", source->repository, source->commit);
+    while (rest.length > 0) {
+        buf_append_text(out, "/");
+        http_percent_encode(out, view_cut(&rest, '/'));
+    }
+}
+
+static void append_path(struct buf *out, const struct source *source, const struct digest *digest)
+{
+    char text[DIGEST_TEXT_SIZE];
+
+    if (source->file[0] != '\0')
+        append_file_path(out, source);
+    else
+        buf_printf(out, "%s/%s", source->is_manifest ? "manifests" : "blobs",
+                   digest_print(digest, text));
+}
+
 struct call *source_call(const struct source *source, struct calls *calls,
                          const struct digest *digest, struct extent range, const char *target,
                          const struct call_events *events, void *owner)
 {
-    char text[DIGEST_TEXT_SIZE], path[DIGEST_TEXT_SIZE + 16];
+    struct buf path = {0};
 
-    (void)snprintf(path, sizeof(path), "%s/%s", source->is_manifest ? "manifests" : "blobs",
-                   digest_print(digest, text));
-    return call_start(calls,
-                      &(struct call_request){
-                          .upstream = source->upstream,
-                          .method = TRANSFER_GET,
-                          .repository = source->repository,
-                          .path = path,
-                          .is_bulk = !source->is_manifest,
-                          .wants_manifest = source->is_manifest,
-                          .wants_range = range.start > 0 || range.end != UINT64_MAX,
-                          .range_start = range.start,
-                          .range_end = range.end,
-                          .target = target,
-                      },
-                      events, owner);
+    append_path(&path, source, digest);
+    struct call *call = call_start(calls,
+                                   &(struct call_request){
+                                       .upstream = source->upstream,
+                                       .method = TRANSFER_GET,
+                                       .repository = source->repository,
+                                       .path = path.data,
+                                       .is_bulk = !source->is_manifest,
+                                       .wants_manifest = source->is_manifest,
+                                       .wants_range = range.start > 0 || range.end != UINT64_MAX,
+                                       .range_start = range.start,
+                                       .range_end = range.end,
+                                       .target = target,
+                                   },
+                                   events, owner);
+    buf_release(&path);
+    return call;
 }
 
 enum err source_read_head(struct call *call, int status, struct extent asked,
