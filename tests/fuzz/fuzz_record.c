@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "cache/chunk_record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
@@ -33,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     struct view bytes = {(const char *)input, size};
 
     CHECK_LASTING(blob, bytes, blob_record_release);
+    CHECK_LASTING(chunk, bytes, chunk_record_release);
     CHECK_LASTING(tag, bytes, NOTHING);
     CHECK_LASTING(holding, bytes, NOTHING);
     return 0;
