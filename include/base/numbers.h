@@ -9,6 +9,7 @@
  * Pure; no I/O. A computation belongs to one thread at a time.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ uint64_t numbers_count(uint64_t size);
 /* A running computation. All-zero is idle; numbers_release is harmless then. */
 struct numbers {
     struct hasher file, chunk;
+    bool is_known; /* the file's sha256 is: `file` is idle */
     uint32_t crc32;
     uint64_t size, offset;        /* of the file; bytes seen */
     struct chunk_numbers *chunks; /* borrowed */
@@ -35,6 +37,10 @@ struct numbers {
 
 /* Starts on a file of `size` bytes. `chunks` has room for numbers_count(size). */
 void numbers_start(struct numbers *numbers, uint64_t size, struct chunk_numbers *chunks);
+
+/* Same, of a file whose sha256 is known: it is not computed again, and there is no
+ * numbers_finish. */
+void numbers_start_known(struct numbers *numbers, uint64_t size, struct chunk_numbers *chunks);
 
 /* Takes the next bytes of the file, in order. Writes the numbers of a chunk as soon as its last
  * byte is seen. More bytes than the file has are a bug. */
