@@ -88,6 +88,9 @@ int call_status(const struct call *call);
 /* Seconds that a 429 or 503 told us to wait, or 0. During on_end. */
 uint64_t call_retry_after(const struct call *call);
 
+/* What a hub says of its refusal, for a person, borrowed; else empty. During on_end. */
+struct view call_sentence(const struct call *call);
+
 /* Where it was redirected to: a URL of another host, borrowed; NULL when the registry itself
  * answered. During on_head only. */
 const char *call_target(const struct call *call);

@@ -63,10 +63,10 @@ struct layer_pass {
 
 /* Starts. False, with a sentence in `problem`, when an image cannot hold the files, or the table of
  * contents would be longer than LAYOUT_TOC_MAX. The fields up to `owner` are set by the caller, all
- * others are zero. */
+ * others are zero. on_end never comes from inside. */
 bool layer_pass_start(struct layer_pass *pass, struct buf *problem);
 
-/* Ends it early: on_end comes, at once or when its job has ended, with ERR_STOPPING. */
+/* Ends it early: on_end comes soon, not from inside, with ERR_STOPPING. */
 void layer_pass_stop(struct layer_pass *pass);
 
 /* Frees what it has. After on_end, or when it was never started. */

@@ -14,6 +14,7 @@
 #include "cache/fetcher.h"
 #include "cache/flight.h"
 #include "cache/source.h"
+#include "model/importer.h"
 #include "serve/exchange.h"
 #include "serve/selection.h"
 #include "wire/reference.h"
@@ -24,6 +25,7 @@ struct services {
     const struct config *config;
     struct store *store;
     struct fetchers *fetchers;
+    struct importer *importer;
 };
 
 struct request {
@@ -42,6 +44,8 @@ struct request {
     bool learned;          /* a manifest: what it points at is known to be held here */
     bool wanted_fill;      /* the blob's filling was asked for, or joined */
     bool checked;          /* the upstream was asked about this manifest a moment ago */
+    bool is_patient;       /* its client waits for a head as long as it takes */
+    enum err overdue;      /* what it is told when the answer has not begun in time */
     bool stale;            /* the tag's upstream did not answer */
     unsigned renewals;     /* see find_failed */
     uint64_t size;         /* as the upstream or a manifest said, or BLOB_SIZE_UNKNOWN */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "wire/http.h"
+#include "wire/hub_refusal.h"
 #include "wire/range.h"
 
 enum { REDIRECTS_MAX = 5, ERROR_BODY_MAX = 65536, LIMITED_PAUSE_S = 2 };
@@ -33,6 +34,8 @@ struct call {
     uint64_t unsatisfied_size; /* of a 416; else UINT64_MAX */
     uint64_t dropped;          /* bytes of an error's body */
     unsigned redirects;
+    enum err refusal;      /* of a hub, */
+    struct buf sentence;   /* and its words; owned */
     bool met_challenge; /* after a 401; the next 401 is final */
     bool restarted;     /* after a redirect target's 403 */
     bool accepted;      /* on_head was called */
@@ -84,6 +87,7 @@ static void call_free(struct call *call)
     free(call->url);
     free(call->location);
     free(call->token);
+    buf_release(&call->sentence);
     free(call);
 }
 
@@ -207,6 +211,19 @@ static void note_status(const struct call *call)
         upstream_was_ill(call->upstream);
 }
 
+/* A hub's refusal says more than its status does. */
+static void read_refusal(struct call *call, struct transfer *transfer)
+{
+    struct view retry_after = transfer_field(transfer, "Retry-After");
+
+    call->refusal = hub_refusal_read((unsigned)call->status, transfer_field(transfer, "X-Error-Code"),
+                                     transfer_field(transfer, "X-Error-Message"),
+                                     view_of(call->request.repository), &call->sentence);
+    if (call->refusal == ERR_UPSTREAM_LIMITED)
+        call->retry_after = hub_refusal_wait(transfer_field(transfer, "RateLimit"), retry_after,
+                                             clock_wall_s(), LIMITED_PAUSE_S);
+}
+
 static enum err on_head(struct transfer *transfer, int status)
 {
     struct call *call = transfer_owner(transfer);
@@ -235,6 +252,8 @@ static enum err on_head(struct transfer *transfer, int status)
     if (status == 429 || status == 503)
         call->retry_after = http_retry_after(transfer_field(transfer, "Retry-After"),
                                              clock_wall_s(), status == 429 ? LIMITED_PAUSE_S : 0);
+    if (status >= 400 && call->upstream->config->is_hub && !is_elsewhere(call))
+        read_refusal(call, transfer);
     return OK;
 }
 
@@ -258,6 +277,8 @@ static bool is_held(struct transfer *transfer)
 
 static enum err err_of_status(const struct call *call)
 {
+    if (call->status >= 400 && call->upstream->config->is_hub && !is_elsewhere(call))
+        return call->refusal;
     switch (call->status) {
     case 401:
     case 403:
@@ -530,6 +551,11 @@ const char *call_target(const struct call *call)
 uint64_t call_unsatisfied_size(const struct call *call)
 {
     return call->unsatisfied_size;
+}
+
+struct view call_sentence(const struct call *call)
+{
+    return view_of_buf(&call->sentence);
 }
 
 struct view call_field(struct call *call, const char *name)

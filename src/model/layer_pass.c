@@ -40,8 +40,12 @@ static void end(struct layer_pass *pass, enum err err)
 void layer_pass_stop(struct layer_pass *pass)
 {
     pass->stopped = true;
-    if (!pass->running)
-        end(pass, ERR_STOPPING);
+    if (pass->running)
+        return;
+    if (pass->blob != NULL)
+        blob_unpark(pass->blob, &pass->waiter);
+    loop_recall(pass->loop, &pass->waiter.mail); /* it may be on its way */
+    loop_post(pass->loop, &pass->waiter.mail);
 }
 
 void layer_pass_release(struct layer_pass *pass)
@@ -276,6 +280,6 @@ bool layer_pass_start(struct layer_pass *pass, struct buf *problem)
     pass->buffer = check_malloc(READ);
     layer_hash_start(&pass->layer, pass->layout, LAYER_HASH_LAYER);
     layer_hash_start(&pass->archive, pass->layout, LAYER_HASH_UNCOMPRESSED);
-    step(pass);
+    loop_post(pass->loop, &pass->waiter.mail);
     return true;
 }

@@ -9,6 +9,7 @@
 #include "base/stats.h"
 #include "cache/lookup.h"
 #include "cache/tag.h"
+#include "serve/find_model.h"
 
 enum {
     SMALL_BLOB = 16384,     /* nothing of it could be sent before it is verified: wait for that */
@@ -58,6 +59,10 @@ static void confirm(struct request *request)
 
     if (request->blob != NULL)
         blob_unpark(request->blob, &request->waiter);
+    if (request->source.upstream->config->is_hub) { /* nothing is there but what was made here */
+        request_fail(request, source_err(&request->source, ERR_NAME_UNKNOWN));
+        return;
+    }
     enum err err = absence_find(&services->store->absences, request->source.key);
     if (err != OK) {
         request_fail(request, err);
@@ -91,7 +96,8 @@ static void serve_manifest(struct request *request)
 
     if (recently < WELL_WITHIN_MS)
         recently = WELL_WITHIN_MS;
-    bool whole = request->blob->whole_epoch == services->store->blobs.eviction_epoch;
+    bool whole = request->blob->whole_epoch == services->store->blobs.eviction_epoch ||
+                 request->source.upstream->config->is_hub; /* it was made whole, here */
     if (whole || request->checked ||
         (!request->stale && upstream_well_within(request->source.upstream, recently))) {
         request_answer_blob(request, request->blob->size);
@@ -195,8 +201,9 @@ static void want(struct request *request)
     const struct services *services = request->services;
     uint64_t *retry_after = &request->caller.answer.retry_after;
 
+    bool is_hub = request->source.upstream->config->is_hub;
     enum err err = absence_find(&services->store->absences, request->source.key);
-    if (err == OK)
+    if (err == OK && !is_hub)
         err = upstream_is_resting(request->source.upstream, retry_after);
     if (err == OK)
         err = ask_disk(request);
@@ -212,7 +219,10 @@ static void want(struct request *request)
     request->exchange.outcome = STATS_MISS;
     request->source.size = request->size;
     demand(request);
-    fetcher_want(services->fetchers, request->blob, &request->source);
+    if (!is_hub)
+        fetcher_want(services->fetchers, request->blob, &request->source);
+    else if (!find_model_document(request))
+        request_fail(request, source_err(&request->source, ERR_NAME_UNKNOWN));
 }
 
 /* Waits for the blob's end, or for its source to answer. False: the end has come already. */
@@ -500,8 +510,8 @@ void find_digest(struct request *request, bool is_manifest)
 
 /* ---- tags ---- */
 
-static void take_tag(struct request *request, const struct digest *digest, uint64_t size,
-                     const char *media_type)
+void find_by_tag(struct request *request, const struct digest *digest, uint64_t size,
+                 const char *media_type)
 {
     request->route.digest = *digest;
     request->known = true;
@@ -529,7 +539,7 @@ static void on_tag_checked(struct mail *mail)
     }
     request->stale = answer->stale;
     request->checked = !answer->stale;
-    take_tag(request, &answer->digest, answer->size, answer->media_type);
+    find_by_tag(request, &answer->digest, answer->size, answer->media_type);
 }
 
 void find_tag(struct request *request)
@@ -538,6 +548,10 @@ void find_tag(struct request *request)
     struct upstream *upstream = &services->store->upstreams.list[request->route.upstream];
     struct tag_record record;
 
+    if (upstream->config->is_hub) {
+        find_model_tag(request);
+        return;
+    }
     enum tag_age age =
         tag_find(services->store, upstream, request->route.repository, request->route.tag, &record);
     if (age == TAG_AGING)
@@ -546,7 +560,7 @@ void find_tag(struct request *request)
     if (age == TAG_FRESH || age == TAG_AGING) {
         /* A check that failed moved the clock: it is fresh, and stale all the same. */
         request->stale = record.checked != record.confirmed;
-        take_tag(request, &record.digest, record.size, record.media_type);
+        find_by_tag(request, &record.digest, record.size, record.media_type);
         return;
     }
     request->caller.mail.deliver = on_tag_checked;

@@ -187,7 +187,9 @@ static void on_writable(struct conn *conn)
 /* E5: a client never waits for ever; what it waited for goes on. */
 static void on_overdue(struct conn *conn)
 {
-    request_fail(container_of(conn, struct session, conn)->request, ERR_UPSTREAM_TIMEOUT);
+    struct request *request = container_of(conn, struct session, conn)->request;
+
+    request_fail(request, request->overdue);
 }
 
 static void on_gone(struct conn *conn)
@@ -238,13 +240,13 @@ static void on_cut(struct mail *mail)
 }
 
 void registry_start(struct registry *registry, size_t number, int fd, struct store *store,
-                    struct fetchers *fetchers)
+                    struct fetchers *fetchers, struct importer *importer)
 {
     static const struct conn_events events = {on_accept,  on_request, on_refused, on_writable,
                                               on_overdue, on_gone,    on_closed};
     char name[16];
 
-    *registry = (struct registry){.services = {&registry->loop, store->config, store, fetchers}};
+    *registry = (struct registry){.services = {&registry->loop, store->config, store, fetchers, importer}};
     registry->drain.deliver = on_drain;
     registry->cut.deliver = on_cut;
     (void)snprintf(name, sizeof(name), "serve-%u", (unsigned)number % 1000);

@@ -8,7 +8,7 @@
 #include "base/stats.h"
 #include "cache/scrubber.h"
 
-enum { TOUCH_INTERVAL_MS = 50 };
+enum { TOUCH_INTERVAL_MS = 50, IMPORT_RETRY_S = 30 };
 
 /* ---- the end ---- */
 
@@ -48,13 +48,20 @@ void request_fail(struct request *request, enum err err)
 {
     uint64_t retry_after = request->caller.answer.retry_after;
 
+    if (err == ERR_IMPORTING)
+        retry_after = IMPORT_RETRY_S;
     if (retry_after > UPSTREAM_REST_MAX_MS / 1000) /* by then we would ask again ourselves */
         retry_after = UPSTREAM_REST_MAX_MS / 1000;
+    struct buf detail = {0};
+    const struct flight_answer *answer = &request->caller.answer;
+    if (answer->err == err && answer->bytes != NULL) /* what a hub says of it */
+        buf_append_view(&detail, view_of_buf(&answer->bytes->data));
     stop_waiting(request);
     if (err == ERR_RANGE_UNSATISFIABLE) /* RFC 9110 14.4 */
         buf_printf(&request->exchange.error_fields, "Content-Range: bytes */%llu\r\n",
                    (unsigned long long)request->size);
-    exchange_fail(&request->exchange, err, "", retry_after);
+    exchange_fail(&request->exchange, err, detail.length == 0 ? "" : detail.data, retry_after);
+    buf_release(&detail);
 }
 
 /* ---- answering ---- */
@@ -199,6 +206,19 @@ void request_answer_blob(struct request *request, uint64_t size)
     free(extents); /* the request may be gone */
 }
 
+/* models.md 5.3: who waits for a head without a limit. What the builder of BuildKit does depends on
+ * where it runs. */
+static bool is_patient(struct view user_agent)
+{
+    static const char *const patient[] = {"containers/", "skopeo/", "Buildah/",
+                                          "libpod/",     "podman/", "entrepot/"};
+
+    for (size_t i = 0; i < sizeof(patient) / sizeof(patient[0]); i++)
+        if (view_starts_with(user_agent, view_of(patient[i])))
+            return true;
+    return false;
+}
+
 struct request *request_new(const struct services *services, struct request **place,
                             struct conn *conn, const struct http_request *http)
 {
@@ -208,6 +228,8 @@ struct request *request_new(const struct services *services, struct request **pl
     request->place = place;
     request->services = services;
     request->size = BLOB_SIZE_UNKNOWN;
+    request->overdue = ERR_UPSTREAM_TIMEOUT;
+    request->is_patient = http != NULL && is_patient(http_field(http, VIEW("User-Agent")));
     request->waiter.loop = request->caller.loop = services->loop;
     exchange_begin(&request->exchange, conn, http, on_done);
     return request;

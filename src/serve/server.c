@@ -32,6 +32,7 @@ struct server {
     struct loop loop; /* main's */
     struct store store;
     struct fetchers fetchers;
+    struct importer importer;
     struct registry *registries; /* owned; serve_threads of them */
     struct mail *ended;          /* owned; one for each */
     size_t running;              /* registries that have not ended */
@@ -251,15 +252,18 @@ static void run(struct server *server, const int *fds, int admin_fd)
     add_signal(server, &server->terminate, SIGTERM);
     add_signal(server, &server->interrupt, SIGINT);
     fetchers_start(&server->fetchers, &server->store);
+    importer_start(&server->importer, &server->store, &server->fetchers);
     scrubber_start(&server->scrubber, &server->store);
     admin_init(&server->admin, &server->loop, admin_fd, &server->scrubber);
     server->running = config->serve_threads;
     for (size_t i = 0; i < config->serve_threads; i++)
-        registry_start(&server->registries[i], i, fds[i], &server->store, &server->fetchers);
+        registry_start(&server->registries[i], i, fds[i], &server->store, &server->fetchers,
+                       &server->importer);
     loop_run(&server->loop);
     scrubber_stop(&server->scrubber);
     for (size_t i = 0; i < config->serve_threads; i++)
         registry_join(&server->registries[i]);
+    importer_stop(&server->importer);
     fetchers_stop(&server->fetchers);
     evictor_release(&server->evictor);
     scrubber_release(&server->scrubber);

@@ -1,0 +1,50 @@
+#ifndef MODEL_IMPORT_H
+#define MODEL_IMPORT_H
+
+/*
+ * The import of one commit: lists its files, gets the small ones, whose sha256 the hub does not
+ * tell, passes once over the bytes of each layer, and writes down what it has found.
+ *
+ *   LISTING --> SMALL --> LAYERS --> WRITING --> on_end(OK)
+ *      |          |         |
+ *      `----------+---------+--> PAUSED --> where it was; or, at last, on_end(error)
+ *
+ * What the index knows already is not done again: a file's numbers, a layer of the same files. What
+ * lies in the cache is not fetched again. Thread: the importer's loop.
+ */
+
+#include "base/list.h"
+#include "model/image.h"
+#include "model/importer.h"
+#include "wire/hub.h"
+
+struct import;
+
+/* Starts the import of what `info` names. `repository` is the hub's own name of it,
+ * "datasets/Org/Name". `on_end` comes once, never from inside; `sentence` says more, or is "". */
+struct import *import_start(struct importer *importer, struct upstream *upstream,
+                            const char *repository, const struct hub_info *info,
+                            void (*on_end)(struct import *import, enum err err,
+                                           struct view sentence));
+
+/* Ends it early: on_end comes with ERR_STOPPING, perhaps from inside. */
+void import_stop(struct import *import);
+
+/* Whether it is the import of that commit. */
+bool import_is_of(const struct import *import, const struct upstream *upstream,
+                  const char *repository, const char *commit);
+
+/* At on_end: the image. */
+void import_result(const struct import *import, struct digest *ret_index, uint64_t *ret_size);
+
+/* The asks that wait for it: the importer's own. */
+struct list *import_asks(struct import *import);
+
+/* In importer->imports. */
+struct list *import_node(struct import *import);
+struct import *import_of_node(struct list *node);
+
+/* After on_end. */
+void import_free(struct import *import);
+
+#endif

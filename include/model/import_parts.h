@@ -1,0 +1,122 @@
+#ifndef MODEL_IMPORT_PARTS_H
+#define MODEL_IMPORT_PARTS_H
+
+/*
+ * An import from inside. For `import` and its parts only: import_files, import_layers and
+ * import_write. Thread: the importer's loop.
+ */
+
+#include "model/hub_get.h"
+#include "model/import.h"
+#include "model/layer_pass.h"
+#include "model/record.h"
+#include "model/tree.h"
+
+enum {
+    IMPORT_SMALL_AT_ONCE = 8,
+    IMPORT_LAYERS_AT_ONCE = 3,
+    /* A file that is not in LFS is read into memory; the hub itself takes none of over 10 MiB. */
+    IMPORT_SMALL_MAX = 64 << 20,
+};
+
+enum import_state { IMPORT_LISTING, IMPORT_SMALL, IMPORT_LAYERS, IMPORT_WRITING };
+
+/* What is known of a file besides what the hub lists. */
+struct import_file {
+    const struct hub_file *listed; /* borrowed */
+    struct digest sha256;
+    bool has_sha256;
+};
+
+/* A slot in which small files are fetched. */
+struct import_small {
+    struct hub_get get;
+    struct import *import;
+    size_t file;
+    bool is_busy;
+};
+
+enum import_layer_state { IMPORT_LAYER_WAITS, IMPORT_LAYER_RUNS, IMPORT_LAYER_DONE };
+
+struct import_layer {
+    enum import_layer_state state;
+    struct import *import;
+    const size_t *members; /* borrowed from the split; indexes of files */
+    size_t count;
+    struct pass_file *files; /* owned while it RUNS; `count` of them */
+    struct layer_pass pass;
+    struct image_layer result; /* DONE */
+};
+
+struct import {
+    struct list node; /* in importer->imports */
+    struct list asks;
+    struct importer *importer;
+    struct upstream *upstream;
+    char repository[HUB_REPOSITORY_SIZE]; /* the hub's */
+    struct hub_info info;
+    void (*on_end)(struct import *import, enum err err, struct view sentence);
+    enum import_state state;
+    bool stopped;
+
+    struct hub_get page; /* LISTING */
+    struct hub_files listed;
+    struct import_file *files; /* owned; from SMALL on */
+    size_t count;
+    uint64_t bytes;          /* of all files */
+    _Atomic uint64_t hashed; /* of them */
+    size_t next_small;       /* the next file that may have to be fetched */
+    struct import_small small[IMPORT_SMALL_AT_ONCE];
+    struct tree_split split; /* from LAYERS on */
+    struct import_layer *layers;
+    struct digest index_digest; /* WRITING */
+    uint64_t index_size;
+    struct mail flushed;
+
+    enum err err; /* what failed in this try, */
+    struct buf sentence;
+    uint64_t retry_after; /* seconds */
+    unsigned tries;       /* in a row without progress */
+    uv_timer_t timer;     /* PAUSED while it is active */
+};
+
+/* ---- what the parts tell the import ---- */
+
+/* Something of this state has ended: goes on, or waits for what else runs of it. */
+void import_step(struct import *import);
+
+/* A part has failed: the first one's words count. Then import_step(). */
+void import_note_error(struct import *import, enum err err, struct view sentence,
+                       uint64_t retry_after);
+
+/* ---- import_files: the small files ---- */
+
+/* Takes the list over; false when it cannot be an image (import_note_error has been called). */
+bool import_files_take(struct import *import);
+
+/* Fetches what is not known; how many fetches run. */
+size_t import_files_run(struct import *import);
+
+void import_files_stop(struct import *import);
+
+/* ---- import_layers: the passes ---- */
+
+/* Splits the files; false when it cannot be an image. */
+bool import_layers_take(struct import *import);
+
+/* Starts what may run; how many run. `ret_left`: how many are not done. */
+size_t import_layers_run(struct import *import, size_t *ret_left);
+
+void import_layers_stop(struct import *import);
+void import_layers_release(struct import *import);
+
+/* ---- import_write ---- */
+
+/* Gives the index what was found, and sets index_digest and index_size. */
+void import_write(struct import *import);
+
+/* Notes, under that name, that the repository holds the image and all under it. */
+void import_write_names(struct store *store, const struct upstream *upstream,
+                        const char *repository, const struct digest *index_digest);
+
+#endif

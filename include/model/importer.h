@@ -1,0 +1,51 @@
+#ifndef MODEL_IMPORTER_H
+#define MODEL_IMPORTER_H
+
+/*
+ * Makes images of a hub's repositories. One thread asks hubs what a tag stands for and has commits
+ * imported (model/import.h), one import a commit, however many ask; what is under way outlives its
+ * askers and, by notes in the index, the process.
+ *
+ *   importer_ask --> RESOLVING (the hub is asked which commit a tag stands for)
+ *                       |--> that commit is imported: the answer
+ *                       |--> it is not, and the tag had another: that one is the answer, and the
+ *                       |    import goes on behind it
+ *                       `--> it is not: the answer comes with the import's end
+ */
+
+#include <stdbool.h>
+
+#include "cache/fetcher.h"
+#include "cache/flight.h"
+#include "io/loop.h"
+
+struct importer {
+    struct loop loop;
+    struct calls calls;
+    struct store *store;       /* borrowed */
+    struct fetchers *fetchers; /* borrowed */
+    struct list asks;          /* tags that are being looked into */
+    struct list imports;       /* commits that are being imported */
+    struct mail stop, close;
+    uv_timer_t stop_timer;
+    unsigned flushing; /* writes of the index that somebody waits for */
+    _Atomic bool quiet;
+    bool stopping;
+};
+
+/* Starts the thread, and what was under way when the last process ended. Thread: main. */
+void importer_start(struct importer *importer, struct store *store, struct fetchers *fetchers);
+
+/* Ends it: what runs is stopped, and goes on at the next start. Before the fetchers. Waits. Thread:
+ * main. */
+void importer_stop(struct importer *importer);
+
+/*
+ * Asks what the tag of a hub's repository stands for, and has it imported. Answer: err, digest,
+ * size, media_type, stale, retry_after; of an error, bytes are a sentence that says more, or NULL.
+ * A NULL caller only has it looked into. Thread: caller->loop.
+ */
+void importer_ask(struct importer *importer, struct upstream *upstream, const char *repository,
+                  const char *tag, struct flight_caller *caller);
+
+#endif

@@ -1,0 +1,283 @@
+/*
+ * import_step() is called whenever something has ended, and does what is to be done next. What
+ * fails is tried again from where it was, after a pause; the asks hear of it when it fails for
+ * good.
+ */
+#include "model/import.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "model/import_parts.h"
+#include "wire/hub_path.h"
+
+enum { TRIES_MAX = 8, PAUSE_MS = 1000, PAUSE_MAX_MS = 60000 };
+
+/* ---- the end ---- */
+
+static void note_end(const struct import *import, enum err err)
+{
+    struct log_line line;
+
+    if (!log_begin(&line, err == OK ? CONFIG_LOG_INFO : CONFIG_LOG_WARN, "import"))
+        return;
+    log_text(&line, "upstream", view_of(import->upstream->config->name));
+    log_text(&line, "repository", view_of(import->repository));
+    log_text(&line, "commit", view_of(import->info.commit));
+    log_number(&line, "files", import->count);
+    log_number(&line, "bytes", import->bytes);
+    log_text(&line, "verdict", view_of(err_label(err)));
+    if (import->sentence.length > 0)
+        log_text(&line, "message", view_of_buf(&import->sentence));
+    log_end(&line);
+}
+
+static void end(struct import *import, enum err err)
+{
+    uv_timer_stop(&import->timer);
+    note_end(import, err);
+    import->on_end(import, err, view_of_buf(&import->sentence));
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(container_of((uv_timer_t *)handle, struct import, timer));
+}
+
+void import_free(struct import *import)
+{
+    list_unlink(&import->node);
+    hub_get_release(&import->page);
+    import_layers_release(import);
+    tree_split_release(&import->split);
+    hub_files_release(&import->listed);
+    free(import->files);
+    buf_release(&import->sentence);
+    uv_close((uv_handle_t *)&import->timer, on_timer_closed);
+}
+
+/* ---- failures ---- */
+
+void import_note_error(struct import *import, enum err err, struct view sentence,
+                       uint64_t retry_after)
+{
+    if (retry_after > import->retry_after)
+        import->retry_after = retry_after;
+    if (import->err != OK)
+        return;
+    import->err = err;
+    buf_clear(&import->sentence);
+    buf_append_view(&import->sentence, sentence);
+}
+
+static bool is_passing(enum err err)
+{
+    return err_is_retryable(err) || err == ERR_UPSTREAM_LIMITED || err == ERR_UPSTREAM_RESTING ||
+           err == ERR_BUSY || err == ERR_NO_ROOM || err == ERR_DAMAGED;
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    struct import *import = container_of(timer, struct import, timer);
+    LOOP_CALLBACK(&import->importer->loop);
+
+    import->err = OK;
+    buf_clear(&import->sentence);
+    import_step(import);
+}
+
+/* Nothing runs, and something has failed. */
+static void recover(struct import *import)
+{
+    uint64_t pause = (uint64_t)PAUSE_MS << import->tries;
+
+    if (!is_passing(import->err) || ++import->tries > TRIES_MAX) {
+        end(import, import->err);
+        return;
+    }
+    if (pause < import->retry_after * 1000)
+        pause = import->retry_after * 1000;
+    if (pause > PAUSE_MAX_MS)
+        pause = PAUSE_MAX_MS;
+    import->retry_after = 0;
+    log_message(CONFIG_LOG_INFO, "import", "%s: %s; tried again in %llu s", import->repository,
+                err_sentence(import->err), (unsigned long long)(pause / 1000));
+    uv_timer_start(&import->timer, on_pause_over, pause, 0);
+}
+
+/* ---- LISTING ---- */
+
+static void ask_page(struct import *import, const char *path);
+
+static void on_page(struct hub_get *get, enum err err)
+{
+    struct import *import = container_of(get, struct import, page);
+    struct buf problem = {0};
+
+    if (err != OK) {
+        import_note_error(import, err, view_of_buf(&get->sentence), get->retry_after);
+    } else if (!hub_read_files(view_of_buf(&get->body), &import->listed, &problem)) {
+        import_note_error(import, ERR_UPSTREAM_NONSENSE, view_of_buf(&problem), 0);
+    } else if (get->next != NULL) {
+        char *next = get->next;
+        get->next = NULL;
+        ask_page(import, next);
+        free(next);
+        return;
+    } else if (import_files_take(import)) {
+        import->state = IMPORT_SMALL;
+    }
+    buf_release(&problem);
+    import_step(import);
+}
+
+static void ask_page(struct import *import, const char *path)
+{
+    hub_get_start(&import->page, &import->importer->calls, import->upstream, import->repository,
+                  path, HUB_ANSWER_MAX, on_page);
+}
+
+static void list_files(struct import *import)
+{
+    struct buf path = {0};
+
+    hub_files_release(&import->listed);
+    hub_path_tree(&path, view_of(import->repository), view_of(import->info.commit));
+    ask_page(import, path.data);
+    buf_release(&path);
+}
+
+/* ---- WRITING ---- */
+
+static void on_flushed(struct mail *mail)
+{
+    struct import *import = container_of(mail, struct import, flushed);
+
+    import->importer->flushing--;
+    end(import, import->stopped ? ERR_STOPPING : OK);
+}
+
+static void write_down(struct import *import)
+{
+    import_write(import);
+    import->flushed.deliver = on_flushed;
+    import->importer->flushing++;
+    index_flush(import->importer->store->index, &import->importer->loop, &import->flushed);
+}
+
+/* ---- going on ---- */
+
+static size_t run(struct import *import)
+{
+    size_t left = 0, running = 0;
+
+    if (import->state == IMPORT_SMALL) {
+        running = import_files_run(import);
+        if (running == 0 && import->err == OK && import_layers_take(import))
+            import->state = IMPORT_LAYERS;
+    }
+    if (import->state == IMPORT_LAYERS && import->err == OK) {
+        running = import_layers_run(import, &left);
+        if (left == 0)
+            import->state = IMPORT_WRITING;
+    }
+    return running;
+}
+
+static size_t count_running(struct import *import)
+{
+    size_t left, running = 0;
+
+    if (import->state == IMPORT_LISTING)
+        return import->page.call != NULL;
+    if (import->err == OK && !import->stopped)
+        return run(import);
+    for (size_t i = 0; i < IMPORT_SMALL_AT_ONCE; i++)
+        running += import->small[i].is_busy;
+    (void)left;
+    for (size_t i = 0; import->layers != NULL && i < import->split.layer_count; i++)
+        running += import->layers[i].state == IMPORT_LAYER_RUNS;
+    return running;
+}
+
+void import_step(struct import *import)
+{
+    if (count_running(import) > 0 || uv_is_active((uv_handle_t *)&import->timer))
+        return;
+    if (import->stopped)
+        end(import, ERR_STOPPING);
+    else if (import->err != OK)
+        recover(import);
+    else if (import->state == IMPORT_LISTING)
+        list_files(import);
+    else if (import->state == IMPORT_WRITING)
+        write_down(import);
+}
+
+/* ---- the importer's side ---- */
+
+static void on_begin(uv_timer_t *timer)
+{
+    import_step(container_of(timer, struct import, timer));
+}
+
+struct import *import_start(struct importer *importer, struct upstream *upstream,
+                            const char *repository, const struct hub_info *info,
+                            void (*on_end)(struct import *import, enum err err,
+                                           struct view sentence))
+{
+    struct import *import = check_calloc(1, sizeof(*import));
+
+    import->importer = importer;
+    import->upstream = upstream;
+    CHECK(view_copy(view_of(repository), import->repository, sizeof(import->repository)));
+    import->info = *info;
+    import->on_end = on_end;
+    list_init(&import->asks);
+    list_append(&importer->imports, &import->node);
+    CHECK(uv_timer_init(&importer->loop.uv, &import->timer) == 0);
+    uv_timer_start(&import->timer, on_begin, 0, 0); /* never from inside */
+    return import;
+}
+
+void import_stop(struct import *import)
+{
+    if (import->stopped || import->state == IMPORT_WRITING)
+        return; /* that ends soon */
+    import->stopped = true;
+    uv_timer_stop(&import->timer);
+    hub_get_release(&import->page);
+    import_files_stop(import);
+    import_layers_stop(import);
+    import_step(import);
+}
+
+bool import_is_of(const struct import *import, const struct upstream *upstream,
+                  const char *repository, const char *commit)
+{
+    return import->upstream == upstream && strcmp(import->repository, repository) == 0 &&
+           strcmp(import->info.commit, commit) == 0;
+}
+
+void import_result(const struct import *import, struct digest *ret_index, uint64_t *ret_size)
+{
+    *ret_index = import->index_digest;
+    *ret_size = import->index_size;
+}
+
+struct list *import_asks(struct import *import)
+{
+    return &import->asks;
+}
+
+struct list *import_node(struct import *import)
+{
+    return &import->node;
+}
+
+struct import *import_of_node(struct list *node)
+{
+    return container_of(node, struct import, node);
+}

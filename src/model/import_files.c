@@ -1,0 +1,190 @@
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cache/chunk_record.h"
+#include "model/import_parts.h"
+#include "wire/hub_path.h"
+
+/* ---- the list ---- */
+
+static void note_unfit(struct import *import, struct view sentence)
+{
+    import_note_error(import, ERR_MODEL_UNFIT, sentence, 0);
+}
+
+/* Whose sha256 the index knows, or everybody. */
+static void look_up(struct import *import, struct import_file *file)
+{
+    const struct hub_file *listed = file->listed;
+    unsigned char key[MODEL_KEY_SIZE];
+    struct git_record record;
+    struct buf value = {0};
+
+    file->sha256.algorithm = DIGEST_SHA256;
+    if (listed->is_lfs) {
+        memcpy(file->sha256.bytes, listed->sha256, sizeof(listed->sha256));
+        file->has_sha256 = true;
+        return;
+    }
+    if (listed->size == 0) {
+        digest_of("", 0, &file->sha256);
+        file->has_sha256 = true;
+        return;
+    }
+    git_record_key(listed->git_oid, key);
+    if (index_get_note(import->importer->store->index, INDEX_NOTE_GIT, key, &value) &&
+        git_record_decode(view_of_buf(&value), &record) && record.size == listed->size) {
+        memcpy(file->sha256.bytes, record.sha256, sizeof(record.sha256));
+        file->has_sha256 = true;
+    }
+    buf_release(&value);
+}
+
+bool import_files_take(struct import *import)
+{
+    struct buf problem = {0};
+
+    import->files = check_calloc(import->listed.count + 1, sizeof(*import->files));
+    import->count = 0;
+    import->bytes = 0;
+    for (size_t i = 0; i < import->listed.count; i++) {
+        const struct hub_file *listed = &import->listed.files[i];
+        const char *fault = tree_name_fault(view_of(listed->path));
+        if (strcmp(listed->path, ".gitattributes") == 0)
+            continue;
+        if (fault != NULL)
+            buf_printf(&problem, "the file \"%.200s\" %s", listed->path, fault);
+        else if (!listed->is_lfs && listed->size > IMPORT_SMALL_MAX)
+            buf_printf(&problem, "the file \"%.200s\" has %llu bytes and is not in LFS", listed->path,
+                       (unsigned long long)listed->size);
+        else if (listed->size > INT64_MAX - import->bytes)
+            buf_append_text(&problem, "all files together have more than 2^63 bytes");
+        if (problem.length > 0)
+            break;
+        struct import_file *file = &import->files[import->count++];
+        file->listed = listed;
+        import->bytes += listed->size;
+        look_up(import, file);
+    }
+    bool good = problem.length == 0;
+    if (!good) {
+        note_unfit(import, view_of_buf(&problem));
+        free(import->files);
+        import->files = NULL;
+    }
+    buf_release(&problem);
+    return good;
+}
+
+/* ---- small files ---- */
+
+/* The bytes of a file have come whole, and are its own: they go into the store, and what is to be
+ * known of them into the index. */
+static void take(struct import *import, struct import_file *file, const struct buf *body)
+{
+    struct store *store = import->importer->store;
+    const struct hub_file *listed = file->listed;
+    struct chunk_record chunks = {.size = body->length};
+    struct git_record git = {.size = body->length};
+    unsigned char key[MODEL_KEY_SIZE];
+    struct numbers numbers;
+    struct source source;
+    struct buf value = {0};
+
+    chunks.chunks = check_calloc(numbers_count(body->length), sizeof(*chunks.chunks));
+    numbers_start(&numbers, body->length, chunks.chunks);
+    numbers_update(&numbers, body->data, body->length);
+    numbers_finish(&numbers, git.sha256);
+    numbers_release(&numbers);
+    memcpy(file->sha256.bytes, git.sha256, sizeof(git.sha256));
+    file->has_sha256 = true;
+    source_init_file(&source, import->upstream, import->repository, import->info.commit,
+                     view_of(listed->path), &file->sha256, body->length);
+    struct blob *blob = fetcher_blob(import->importer->fetchers, &file->sha256);
+    fetcher_give(import->importer->fetchers, blob, &source, body->data, body->length, "");
+    blob_unref(blob);
+    chunk_record_encode(&chunks, &value);
+    index_put_note(store->index, INDEX_NOTE_NUMBERS, git.sha256, view_of_buf(&value));
+    chunk_record_release(&chunks);
+    buf_clear(&value);
+    git_record_key(listed->git_oid, key);
+    git_record_encode(&git, &value);
+    index_put_note(store->index, INDEX_NOTE_GIT, key, view_of_buf(&value));
+    buf_release(&value);
+}
+
+static void on_small(struct hub_get *get, enum err err)
+{
+    struct import_small *small = container_of(get, struct import_small, get);
+    struct import *import = small->import;
+    struct import_file *file = &import->files[small->file];
+    struct buf problem = {0};
+    uint8_t oid[MODEL_OID_SIZE] = {0};
+
+    small->is_busy = false;
+    if (err == OK)
+        hub_git_oid(get->body.data, get->body.length, oid);
+    if (err != OK) {
+        import_note_error(import, err, view_of_buf(&get->sentence), get->retry_after);
+    } else if (get->body.length != file->listed->size ||
+               memcmp(oid, file->listed->git_oid, sizeof(oid)) != 0) {
+        buf_printf(&problem, "the hub sent other bytes of \"%.200s\" than its list says",
+                   file->listed->path);
+        import_note_error(import, ERR_DIGEST_MISMATCH, view_of_buf(&problem), 0);
+    } else {
+        take(import, file, &get->body);
+        import->tries = 0;
+    }
+    buf_release(&problem);
+    hub_get_release(get);
+    import_step(import);
+}
+
+static void fetch(struct import *import, struct import_small *small, size_t index)
+{
+    const struct hub_file *listed = import->files[index].listed;
+    struct buf path = {0};
+
+    small->import = import;
+    small->file = index;
+    small->is_busy = true;
+    hub_path_file(&path, view_of(import->repository), view_of(import->info.commit),
+                  view_of(listed->path));
+    hub_get_start(&small->get, &import->importer->calls, import->upstream, import->repository,
+                  path.data, listed->size, on_small);
+    buf_release(&path);
+}
+
+static bool is_under_way(const struct import *import, size_t index)
+{
+    for (size_t i = 0; i < IMPORT_SMALL_AT_ONCE; i++)
+        if (import->small[i].is_busy && import->small[i].file == index)
+            return true;
+    return false;
+}
+
+size_t import_files_run(struct import *import)
+{
+    size_t running = 0, next = 0;
+
+    for (size_t i = 0; i < IMPORT_SMALL_AT_ONCE; i++) {
+        struct import_small *small = &import->small[i];
+        while (!small->is_busy && next < import->count) {
+            if (!import->files[next].has_sha256 && !is_under_way(import, next))
+                fetch(import, small, next);
+            next++;
+        }
+        running += small->is_busy;
+    }
+    return running;
+}
+
+void import_files_stop(struct import *import)
+{
+    for (size_t i = 0; i < IMPORT_SMALL_AT_ONCE; i++) {
+        hub_get_release(&import->small[i].get);
+        import->small[i].is_busy = false;
+    }
+}

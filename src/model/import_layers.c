@@ -1,0 +1,272 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cache/chunk_record.h"
+#include "model/import_parts.h"
+
+/* ---- which layers there are ---- */
+
+bool import_layers_take(struct import *import)
+{
+    struct tree_file *tree = check_calloc(import->count + 1, sizeof(*tree));
+    struct buf problem = {0};
+
+    for (size_t i = 0; i < import->count; i++)
+        tree[i] =
+            (struct tree_file){view_of(import->files[i].listed->path), import->files[i].listed->size};
+    bool good = tree_split(tree, import->count, &import->split, &problem);
+    free(tree);
+    if (!good)
+        import_note_error(import, ERR_MODEL_UNFIT, view_of_buf(&problem), 0);
+    buf_release(&problem);
+    if (!good)
+        return false;
+    import->layers = check_calloc(import->split.layer_count + 1, sizeof(*import->layers));
+    for (size_t i = 0; i < import->split.layer_count; i++) {
+        size_t start = i == 0 ? 0 : import->split.ends[i - 1];
+        import->layers[i].import = import;
+        import->layers[i].members = import->split.order + start;
+        import->layers[i].count = import->split.ends[i] - start;
+    }
+    return true;
+}
+
+static const struct import_file *member(const struct import_layer *layer, size_t i)
+{
+    return &layer->import->files[layer->members[i]];
+}
+
+/* What the same files at the same names have: the same layer, whosever they are. */
+static void key_of(const struct import_layer *layer, unsigned char ret_key[MODEL_KEY_SIZE])
+{
+    struct digest digest;
+    struct hasher hasher;
+    uint64_t version = MODEL_LAYOUT_VERSION;
+
+    hasher_init(&hasher, DIGEST_SHA256);
+    hasher_update(&hasher, &version, sizeof(version));
+    for (size_t i = 0; i < layer->count; i++) {
+        const struct import_file *file = member(layer, i);
+        hasher_update(&hasher, file->listed->path, strlen(file->listed->path) + 1);
+        hasher_update(&hasher, &file->listed->size, sizeof(file->listed->size));
+        hasher_update(&hasher, file->sha256.bytes, 32);
+    }
+    hasher_finish(&hasher, &digest);
+    hasher_release(&hasher);
+    memcpy(ret_key, digest.bytes, MODEL_KEY_SIZE);
+}
+
+/* ---- records ---- */
+
+static struct layer_place place_of(const struct import *import)
+{
+    struct layer_place place = {0};
+
+    CHECK(view_copy(view_of(import->upstream->config->name), place.upstream,
+                    sizeof(place.upstream)) &&
+          view_copy(view_of(import->repository), place.repository, sizeof(place.repository)) &&
+          view_copy(view_of(import->info.commit), place.commit, sizeof(place.commit)));
+    return place;
+}
+
+static void put_record(struct import_layer *layer, const struct layer_record *record,
+                       const struct digest *digest)
+{
+    struct buf value = {0};
+
+    layer_record_encode(record, &value);
+    index_put_note(layer->import->importer->store->index, INDEX_NOTE_LAYER, digest->bytes,
+                   view_of_buf(&value));
+    buf_release(&value);
+}
+
+static void set_result(struct import_layer *layer, const struct layer_record *record,
+                       const struct digest *digest)
+{
+    layer->result = (struct image_layer){.digest = *digest,
+                                         .diff_id = record->diff_id,
+                                         .toc_digest = record->toc_digest,
+                                         .size = record->size,
+                                         .uncompressed = record->uncompressed};
+    layer->state = IMPORT_LAYER_DONE;
+}
+
+/* Whether all that its layer is computed from is in the index already; then it is DONE. */
+static bool find_known(struct import_layer *layer)
+{
+    struct index *index = layer->import->importer->store->index;
+    struct layer_place place = place_of(layer->import);
+    struct digest digest = {.algorithm = DIGEST_SHA256};
+    unsigned char key[MODEL_KEY_SIZE];
+    struct buf value = {0}, bytes = {0};
+    struct layer_record record;
+
+    key_of(layer, key);
+    bool found = index_get_note(index, INDEX_NOTE_LAYER_OF, key, &value) &&
+                 value.length == MODEL_KEY_SIZE;
+    if (found)
+        memcpy(digest.bytes, value.data, MODEL_KEY_SIZE);
+    found = found && index_get_note(index, INDEX_NOTE_LAYER, digest.bytes, &bytes) &&
+            layer_record_decode(view_of_buf(&bytes), &record);
+    if (found) {
+        if (layer_record_add_place(&record, &place))
+            put_record(layer, &record, &digest);
+        set_result(layer, &record, &digest);
+        layer_record_release(&record);
+    }
+    buf_release(&value);
+    buf_release(&bytes);
+    return found;
+}
+
+/* The pass is over: what it found goes into the index at once, so that a restart does not hash it
+ * again. */
+static void write_down(struct import_layer *layer)
+{
+    struct layer_pass *pass = &layer->pass;
+    struct layout_sizes sizes = layout_sizes(pass->layout);
+    struct layer_record record = {.layout_version = MODEL_LAYOUT_VERSION,
+                                  .size = sizes.layer,
+                                  .uncompressed = sizes.uncompressed,
+                                  .diff_id = pass->diff_id,
+                                  .count = layer->count};
+    struct layer_place place = place_of(layer->import);
+    unsigned char key[MODEL_KEY_SIZE];
+
+    layout_toc_digest(pass->layout, &record.toc_digest);
+    record.files = check_calloc(layer->count, sizeof(*record.files));
+    for (size_t i = 0; i < layer->count; i++) {
+        const struct import_file *file = member(layer, i);
+        record.files[i].name = check_strdup(file->listed->path);
+        record.files[i].size = file->listed->size;
+        memcpy(record.files[i].sha256, file->sha256.bytes, sizeof(record.files[i].sha256));
+    }
+    (void)layer_record_add_place(&record, &place);
+    put_record(layer, &record, &pass->digest);
+    key_of(layer, key);
+    index_put_note(layer->import->importer->store->index, INDEX_NOTE_LAYER_OF, key,
+                   (struct view){(const char *)pass->digest.bytes, MODEL_KEY_SIZE});
+    set_result(layer, &record, &pass->digest);
+    layer_record_release(&record);
+}
+
+/* ---- passes ---- */
+
+static void drop_files(struct import_layer *layer)
+{
+    for (size_t i = 0; layer->files != NULL && i < layer->count; i++)
+        free(layer->files[i].chunks);
+    free(layer->files);
+    layer->files = NULL;
+}
+
+static void source_of(void *owner, size_t file, struct source *ret_source)
+{
+    const struct import_layer *layer = owner;
+    const struct import *import = layer->import;
+    const struct import_file *at = member(layer, file);
+
+    source_init_file(ret_source, import->upstream, import->repository, import->info.commit,
+                     view_of(at->listed->path), &at->sha256, at->listed->size);
+}
+
+static void on_pass_end(struct layer_pass *pass, enum err err)
+{
+    struct import_layer *layer = pass->owner;
+    struct import *import = layer->import;
+
+    layer->state = IMPORT_LAYER_WAITS;
+    if (err == OK) {
+        write_down(layer);
+        import->tries = 0;
+    } else {
+        import_note_error(import, err, VIEW(""), 0);
+    }
+    layer_pass_release(pass);
+    drop_files(layer);
+    import_step(import);
+}
+
+static void add_file(struct import_layer *layer, size_t i)
+{
+    const struct import_file *file = member(layer, i);
+    struct pass_file *to = &layer->files[i];
+    struct chunk_record record;
+    struct buf value = {0};
+
+    *to = (struct pass_file){.name = view_of(file->listed->path),
+                             .size = file->listed->size,
+                             .sha256 = file->sha256};
+    if (index_get_note(layer->import->importer->store->index, INDEX_NOTE_NUMBERS,
+                       file->sha256.bytes, &value) &&
+        chunk_record_decode(view_of_buf(&value), &record)) {
+        if (record.size == to->size) {
+            to->chunks = record.chunks;
+            to->has_numbers = true;
+        } else {
+            chunk_record_release(&record);
+        }
+    }
+    if (!to->has_numbers && to->size > 0)
+        to->chunks = check_calloc(numbers_count(to->size), sizeof(*to->chunks));
+    buf_release(&value);
+}
+
+static void start(struct import_layer *layer)
+{
+    struct import *import = layer->import;
+    struct buf problem = {0};
+
+    layer->files = check_calloc(layer->count, sizeof(*layer->files));
+    for (size_t i = 0; i < layer->count; i++)
+        add_file(layer, i);
+    layer->state = IMPORT_LAYER_RUNS;
+    layer->pass = (struct layer_pass){.fetchers = import->importer->fetchers,
+                                      .loop = &import->importer->loop,
+                                      .files = layer->files,
+                                      .count = layer->count,
+                                      .source_of = source_of,
+                                      .on_end = on_pass_end,
+                                      .owner = layer,
+                                      .read = &import->hashed};
+    if (!layer_pass_start(&layer->pass, &problem)) {
+        import_note_error(import, ERR_MODEL_UNFIT, view_of_buf(&problem), 0);
+        layer->state = IMPORT_LAYER_WAITS;
+        layer_pass_release(&layer->pass);
+        drop_files(layer);
+    }
+    buf_release(&problem);
+}
+
+size_t import_layers_run(struct import *import, size_t *ret_left)
+{
+    size_t running = 0, left = 0;
+
+    for (size_t i = 0; i < import->split.layer_count; i++)
+        running += import->layers[i].state == IMPORT_LAYER_RUNS;
+    for (size_t i = 0; i < import->split.layer_count; i++) {
+        struct import_layer *layer = &import->layers[i];
+        if (layer->state == IMPORT_LAYER_WAITS && !find_known(layer) && import->err == OK &&
+            running < IMPORT_LAYERS_AT_ONCE) {
+            start(layer);
+            running += layer->state == IMPORT_LAYER_RUNS;
+        }
+        left += layer->state != IMPORT_LAYER_DONE;
+    }
+    *ret_left = left;
+    return running;
+}
+
+void import_layers_stop(struct import *import)
+{
+    for (size_t i = 0; import->layers != NULL && i < import->split.layer_count; i++)
+        if (import->layers[i].state == IMPORT_LAYER_RUNS)
+            layer_pass_stop(&import->layers[i].pass);
+}
+
+void import_layers_release(struct import *import)
+{
+    free(import->layers);
+    import->layers = NULL;
+}
