@@ -19,10 +19,6 @@
 /* The manifest that route.tag points at, by GET or HEAD. */
 void find_tag(struct request *request);
 
-/* The manifest that a tag turned out to point at; its size and media type if they are known. */
-void find_by_tag(struct request *request, const struct digest *digest, uint64_t size,
-                 const char *media_type);
-
 /* The manifest or blob of route.digest. */
 void find_digest(struct request *request, bool is_manifest);
 

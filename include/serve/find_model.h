@@ -3,14 +3,15 @@
 
 /*
  * What is found otherwise at a hub than at a registry: tags stand for imports, and manifests and
- * configs are made here. Thread: the request's loop.
+ * configs are made here. For `find` only. Thread: the request's loop.
  */
 
 #include "serve/request.h"
 
-/* The manifest that route.tag stands for, by GET or HEAD; waits for its import, for import_hold at
- * most, or as long as it takes for clients that are known to wait. */
-void find_model_tag(struct request *request);
+/* Has the importer look into the tag; as tag_check() otherwise. A caller's request waits for
+ * import_hold at most, or as long as it takes if its client is known to wait. */
+void find_model_check(struct request *request, struct upstream *upstream,
+                      struct flight_caller *caller);
 
 /* Has the document that is asked for put into its blob. False: we know none of that digest. */
 bool find_model_document(struct request *request);

@@ -10,6 +10,7 @@
 #include "cache/lookup.h"
 #include "cache/tag.h"
 #include "serve/find_model.h"
+#include "wire/hub.h"
 
 enum {
     SMALL_BLOB = 16384,     /* nothing of it could be sent before it is verified: wait for that */
@@ -510,8 +511,8 @@ void find_digest(struct request *request, bool is_manifest)
 
 /* ---- tags ---- */
 
-void find_by_tag(struct request *request, const struct digest *digest, uint64_t size,
-                 const char *media_type)
+static void take_tag(struct request *request, const struct digest *digest, uint64_t size,
+                     const char *media_type)
 {
     request->route.digest = *digest;
     request->known = true;
@@ -539,31 +540,39 @@ static void on_tag_checked(struct mail *mail)
     }
     request->stale = answer->stale;
     request->checked = !answer->stale;
-    find_by_tag(request, &answer->digest, answer->size, answer->media_type);
+    take_tag(request, &answer->digest, answer->size, answer->media_type);
+}
+
+/* Asks the upstream where the tag points now. A NULL caller only sees to it that it is asked. */
+static void check_tag(struct request *request, struct upstream *upstream,
+                      struct flight_caller *caller)
+{
+    const struct route *route = &request->route;
+
+    if (upstream->config->is_hub)
+        find_model_check(request, upstream, caller);
+    else
+        tag_check(request->services->fetchers, upstream, route->repository, route->tag, caller);
 }
 
 void find_tag(struct request *request)
 {
-    const struct services *services = request->services;
-    struct upstream *upstream = &services->store->upstreams.list[request->route.upstream];
+    struct store *store = request->services->store;
+    struct upstream *upstream = &store->upstreams.list[request->route.upstream];
+    const struct route *route = &request->route;
     struct tag_record record;
 
-    if (upstream->config->is_hub) {
-        find_model_tag(request);
-        return;
-    }
-    enum tag_age age =
-        tag_find(services->store, upstream, request->route.repository, request->route.tag, &record);
+    enum tag_age age = tag_find(store, upstream, route->repository, route->tag, &record);
+    if (upstream->config->is_hub && age != TAG_UNKNOWN && hub_is_commit(view_of(route->tag)))
+        age = TAG_FRESH; /* it never moves */
     if (age == TAG_AGING)
-        tag_check(services->fetchers, upstream, request->route.repository, request->route.tag,
-                  NULL);
+        check_tag(request, upstream, NULL);
     if (age == TAG_FRESH || age == TAG_AGING) {
         /* A check that failed moved the clock: it is fresh, and stale all the same. */
         request->stale = record.checked != record.confirmed;
-        find_by_tag(request, &record.digest, record.size, record.media_type);
+        take_tag(request, &record.digest, record.size, record.media_type);
         return;
     }
     request->caller.mail.deliver = on_tag_checked;
-    tag_check(services->fetchers, upstream, request->route.repository, request->route.tag,
-              &request->caller);
+    check_tag(request, upstream, &request->caller);
 }
