@@ -5,18 +5,13 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "wire/bounded_json.h"
 #include "wire/http.h"
 
-/*
- * Parsed JSON takes many times the room of its text ("[[],[],[]..." some forty times). These
- * bounds, above what MANIFEST_DESCRIPTORS_MAX descriptors need, keep a hostile manifest at tens of
+/* Above what MANIFEST_DESCRIPTORS_MAX descriptors need; they keep a hostile manifest at tens of
  * MiB.
  */
-enum {
-    JSON_DEPTH_MAX = 32,
-    JSON_CONTAINERS_MAX = 100000, /* arrays and objects */
-    JSON_VALUES_MAX = 500000,     /* members and elements */
-};
+static const struct bounded_json_limits limits = {.containers = 100000, .values = 500000};
 
 enum { TYPE_OCI_IMAGE, TYPE_OCI_ARTIFACT, TYPE_OCI_INDEX, TYPE_DOCKER_IMAGE, TYPE_DOCKER_LIST };
 
@@ -39,41 +34,6 @@ static enum manifest_kind kind_of_type(const char *media_type)
         if (strcmp(types[i].name, media_type) == 0)
             return types[i].kind;
     return MANIFEST_UNKNOWN;
-}
-
-/* The index of the byte behind the string that starts at `i`. */
-static size_t skip_string(struct view json, size_t i)
-{
-    for (i++; i < json.length && json.data[i] != '"'; i++)
-        if (json.data[i] == '\\')
-            i++;
-    return i + 1;
-}
-
-/* Whether parsing it takes a bounded amount of memory and stack. Says nothing about its syntax. */
-static bool is_modest(struct view json)
-{
-    size_t depth = 0, containers = 0, values = 0;
-
-    for (size_t i = 0; i < json.length;) {
-        char c = json.data[i];
-        if (c == '"') {
-            i = skip_string(json, i);
-            continue;
-        }
-        i++;
-        if (c == '{' || c == '[') {
-            containers++;
-            depth++;
-        } else if (c == ',' || c == ':') {
-            values++;
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-        }
-        if (depth > JSON_DEPTH_MAX || containers > JSON_CONTAINERS_MAX || values > JSON_VALUES_MAX)
-            return false;
-    }
-    return true;
 }
 
 /* The member `mediaType`; false, leaving `out` empty, when it is no media type or too long. */
@@ -152,12 +112,9 @@ static void read_root(const json_t *root, struct manifest *manifest)
 
 void manifest_parse(struct view json, struct manifest *ret_manifest)
 {
-    json_error_t error;
+    json_t *root = bounded_json_load(json, &limits, NULL);
 
     *ret_manifest = (struct manifest){0};
-    if (json.length == 0 || !is_modest(json))
-        return;
-    json_t *root = json_loadb(json.data, json.length, 0, &error);
     if (json_is_object(root))
         read_root(root, ret_manifest);
     json_decref(root);

@@ -1,0 +1,43 @@
+#ifndef WIRE_HUB_PATH_H
+#define WIRE_HUB_PATH_H
+
+/*
+ * What a Hugging Face hub is asked: paths with their queries, to be put behind its base URL, which
+ * ends without a slash. Pure; fuzzed. Thread: any.
+ *
+ * A repository is written as in the hub's addresses: "org/model", "gpt2", "datasets/org/name" (see
+ * hub_name_print).
+ */
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+
+enum { HUB_PATH_NEXT_MAX = 8192 }; /* bytes of a link to the next page */
+
+/*
+ * Append a path. `repository` must be one by hub_is_id(), perhaps with "datasets/" in front; the
+ * others may hold anything and are percent-encoded. A slash in a revision becomes %2F; in a file it
+ * stays one. A revision "." or "..", and a file with such a part, must have been refused before:
+ * they would lead elsewhere.
+ *
+ *   info   /api/models/<id>/revision/<revision>
+ *   tree   /api/models/<id>/tree/<revision>?recursive=True&expand=False
+ *   file   /<repository>/resolve/<revision>/<file>
+ */
+void hub_path_info(struct buf *path, struct view repository, struct view revision);
+void hub_path_tree(struct buf *path, struct view repository, struct view revision);
+void hub_path_file(struct buf *path, struct view repository, struct view revision,
+                   struct view file);
+
+/*
+ * Where the next page is: path and query of a link's target (http_link_next), a view into it, to be
+ * put behind the base URL. A hub writes its public name, https://huggingface.co, into its links,
+ * also when we ask a mirror of it; so scheme and host are dropped, whatever they are, and a page
+ * can only come from the configured host. False when the target is neither an http(s) URL nor an
+ * absolute path, leads outside of /api/ or has parts "." or ".." (encoded or not), or is longer
+ * than HUB_PATH_NEXT_MAX or not of visible ASCII.
+ */
+bool hub_path_next(struct view target, struct view *ret_path);
+
+#endif

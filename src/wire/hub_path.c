@@ -1,0 +1,98 @@
+#include "wire/hub_path.h"
+
+#include <string.h>
+
+#include "wire/http.h"
+
+/* Takes `prefix` off the front; false, leaving all as it is, when it is not there. */
+static bool take(struct view *rest, struct view prefix)
+{
+    if (!view_starts_with(*rest, prefix))
+        return false;
+    *rest = (struct view){rest->data + prefix.length, rest->length - prefix.length};
+    return true;
+}
+
+/* Encodes all but the slashes. */
+static void put_parts(struct buf *path, struct view text)
+{
+    while (text.length > 0) {
+        size_t before = text.length;
+        struct view part = view_cut(&text, '/');
+        http_percent_encode(path, part);
+        if (part.length < before)
+            buf_append_text(path, "/");
+    }
+}
+
+static void put_api_path(struct buf *path, struct view repository, const char *what,
+                         struct view revision)
+{
+    buf_append_text(path, take(&repository, VIEW("datasets/")) ? "/api/datasets/" : "/api/models/");
+    put_parts(path, repository);
+    buf_printf(path, "/%s/", what);
+    http_percent_encode(path, revision);
+}
+
+void hub_path_info(struct buf *path, struct view repository, struct view revision)
+{
+    put_api_path(path, repository, "revision", revision);
+}
+
+void hub_path_tree(struct buf *path, struct view repository, struct view revision)
+{
+    put_api_path(path, repository, "tree", revision);
+    buf_append_text(path, "?recursive=True&expand=False");
+}
+
+void hub_path_file(struct buf *path, struct view repository, struct view revision, struct view file)
+{
+    buf_append_text(path, "/");
+    put_parts(path, repository);
+    buf_append_text(path, "/resolve/");
+    http_percent_encode(path, revision);
+    buf_append_text(path, "/");
+    put_parts(path, file);
+}
+
+/* Whether one of its parts is "." or "..", which whoever resolves the path may follow. */
+static bool has_dots(struct view path)
+{
+    while (path.length > 0) {
+        char plain[3];
+        struct view part = view_cut(&path, '/');
+        if (http_percent_decode(part, plain, sizeof(plain)) &&
+            (strcmp(plain, ".") == 0 || strcmp(plain, "..") == 0))
+            return true;
+    }
+    return false;
+}
+
+/* Drops "https://host" off the front of an http(s) URL. */
+static struct view drop_host(struct view target)
+{
+    struct view rest = target;
+    struct view scheme = view_cut(&rest, ':');
+
+    if ((!view_equal_nocase(scheme, VIEW("https")) && !view_equal_nocase(scheme, VIEW("http"))) ||
+        !take(&rest, VIEW("//")))
+        return target;
+    while (rest.length > 0 && strchr("/?#", rest.data[0]) == NULL)
+        rest = (struct view){rest.data + 1, rest.length - 1};
+    return rest;
+}
+
+bool hub_path_next(struct view target, struct view *ret_path)
+{
+    if (target.length > HUB_PATH_NEXT_MAX)
+        return false;
+    for (size_t i = 0; i < target.length; i++)
+        if (target.data[i] <= ' ' || target.data[i] > '~' || strchr("\\\"<>#", target.data[i]))
+            return false;
+    struct view whole = drop_host(target);
+    struct view query = whole;
+    if (!view_starts_with(whole, VIEW("/api/")) || has_dots(view_cut(&query, '?')))
+        return false;
+    *ret_path = whole;
+    return true;
+}

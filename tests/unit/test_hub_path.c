@@ -1,0 +1,160 @@
+/* Unit tests of the paths that a hub is asked. */
+#include "wire/hub_path.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct buf path;
+
+static int release(void **state)
+{
+    (void)state;
+    buf_release(&path);
+    return 0;
+}
+
+static const char *info_path(const char *repository, const char *revision)
+{
+    buf_clear(&path);
+    hub_path_info(&path, view_of(repository), view_of(revision));
+    return path.data;
+}
+
+static const char *tree_path(const char *repository, const char *revision)
+{
+    buf_clear(&path);
+    hub_path_tree(&path, view_of(repository), view_of(revision));
+    return path.data;
+}
+
+static const char *file_path(const char *repository, const char *revision, const char *file)
+{
+    buf_clear(&path);
+    hub_path_file(&path, view_of(repository), view_of(revision), view_of(file));
+    return path.data;
+}
+
+static void hub_path_info__asks_for_a_revision(void **state)
+{
+    (void)state;
+    assert_string_equal(info_path("org/model", "main"), "/api/models/org/model/revision/main");
+    assert_string_equal(info_path("gpt2", "refs/pr/1"), "/api/models/gpt2/revision/refs%2Fpr%2F1");
+    assert_string_equal(info_path("datasets/org/name", "v1.0"),
+                        "/api/datasets/org/name/revision/v1.0");
+    assert_string_equal(info_path("datasets/squad", "a?b#c%d"),
+                        "/api/datasets/squad/revision/a%3Fb%23c%25d");
+}
+
+static void hub_path_tree__asks_for_all_files(void **state)
+{
+    (void)state;
+    assert_string_equal(tree_path("org/model", "main"),
+                        "/api/models/org/model/tree/main?recursive=True&expand=False");
+    assert_string_equal(tree_path("datasets/squad", "refs/convert/parquet"),
+                        "/api/datasets/squad/tree/refs%2Fconvert%2Fparquet"
+                        "?recursive=True&expand=False");
+}
+
+static void hub_path_file__keeps_slashes_and_encodes_the_rest(void **state)
+{
+    (void)state;
+    assert_string_equal(file_path("org/model", "main", "config.json"),
+                        "/org/model/resolve/main/config.json");
+    assert_string_equal(file_path("gpt2", "a/b", "x/y/z"), "/gpt2/resolve/a%2Fb/x/y/z");
+    assert_string_equal(file_path("datasets/org/name", "main", "x/y z"),
+                        "/datasets/org/name/resolve/main/x/y%20z");
+    assert_string_equal(file_path("m", "main", "\xc3\xa4 +?#%2F\\\"\n&"),
+                        "/m/resolve/main/%C3%A4%20%2B%3F%23%252F%5C%22%0A%26");
+    assert_string_equal(file_path("m", "main", "/a//b/"), "/m/resolve/main//a//b/");
+}
+
+static void hub_path_next__takes_path_and_query(void **state)
+{
+    static const struct {
+        const char *target, *path;
+    } rows[] = {
+        {"https://huggingface.co/api/models/a/b/tree/main?cursor=Zm9v%3D%3D&recursive=True",
+         "/api/models/a/b/tree/main?cursor=Zm9v%3D%3D&recursive=True"},
+        {"http://127.0.0.1:8080/api/x", "/api/x"},
+        {"HTTPS://user@[::1]:443/api/x?y=/../z", "/api/x?y=/../z"},
+        {"/api/models/gpt2/tree/main?cursor=a:b//c", "/api/models/gpt2/tree/main?cursor=a:b//c"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct view found = VIEW("");
+        assert_true(hub_path_next(view_of(rows[i].target), &found));
+        assert_true(view_equal(found, view_of(rows[i].path)));
+    }
+}
+
+static void hub_path_next__refuses_what_leads_elsewhere(void **state)
+{
+    static const char *const targets[] = {
+        "",
+        "api/models/x",
+        "?cursor=1",
+        "//evil.example/api/models/x",
+        "https://evil.example",
+        "https://evil.example/",
+        "https://evil.example?/api/x",
+        "https://evil.example/apiary/x",
+        "https:/api/models/x",
+        "ftp://huggingface.co/api/models/x",
+        "file:///api/models/x",
+        "/API/models/x",
+        "/api/../org/model/resolve/main/x",
+        "/api/models/..",
+        "/api/./x",
+        "/api/%2e%2E/x",
+        "/api/.%2e/x",
+        "/api/x y",
+        "/api/x\r\nHost: evil",
+        "/api/x\x7f",
+        "/api/\xc3\xa4",
+        "/api/x#fragment",
+        "/api/x\\..\\y",
+        "/api/<x>",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+        struct view found = VIEW("untouched");
+        assert_false(hub_path_next(view_of(targets[i]), &found));
+        assert_true(view_equal(found, VIEW("untouched")));
+    }
+    struct view found;
+    assert_false(hub_path_next((struct view){"/api/x\0y", 8}, &found));
+}
+
+static void hub_path_next__bounds_a_link(void **state)
+{
+    char target[HUB_PATH_NEXT_MAX + 1];
+    struct view found;
+
+    (void)state;
+    memset(target, 'x', sizeof(target));
+    memcpy(target, "/api/", 5);
+    assert_true(hub_path_next((struct view){target, HUB_PATH_NEXT_MAX}, &found));
+    assert_int_equal(found.length, HUB_PATH_NEXT_MAX);
+    assert_false(hub_path_next((struct view){target, HUB_PATH_NEXT_MAX + 1}, &found));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(hub_path_info__asks_for_a_revision, release),
+        cmocka_unit_test_teardown(hub_path_tree__asks_for_all_files, release),
+        cmocka_unit_test_teardown(hub_path_file__keeps_slashes_and_encodes_the_rest, release),
+        cmocka_unit_test(hub_path_next__takes_path_and_query),
+        cmocka_unit_test(hub_path_next__refuses_what_leads_elsewhere),
+        cmocka_unit_test(hub_path_next__bounds_a_link),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
