@@ -10,19 +10,29 @@
  *      `----------+---------+--> PAUSED --> where it was; or, at last, on_end(error)
  *
  * What the index knows already is not done again: a file's numbers, a layer of the same files. What
- * lies in the cache is not fetched again. Thread: the importer's loop.
+ * lies in the cache is not fetched again. Thread: thread->loop.
  */
 
 #include "base/list.h"
+#include "cache/fetcher.h"
 #include "model/image.h"
-#include "model/importer.h"
 #include "wire/hub.h"
 
 struct import;
 
+/* What the imports of a process run on; the importer's. */
+struct import_thread {
+    struct loop loop;
+    struct calls calls;
+    struct store *store;       /* borrowed */
+    struct fetchers *fetchers; /* borrowed */
+    struct list imports;
+    unsigned flushing; /* writes of the index that somebody waits for */
+};
+
 /* Starts the import of what `info` names. `repository` is the hub's own name of it,
  * "datasets/Org/Name". `on_end` comes once, never from inside; `sentence` says more, or is "". */
-struct import *import_start(struct importer *importer, struct upstream *upstream,
+struct import *import_start(struct import_thread *thread, struct upstream *upstream,
                             const char *repository, const struct hub_info *info,
                             void (*on_end)(struct import *import, enum err err,
                                            struct view sentence));
@@ -40,11 +50,15 @@ void import_result(const struct import *import, struct digest *ret_index, uint64
 /* The asks that wait for it: the importer's own. */
 struct list *import_asks(struct import *import);
 
-/* In importer->imports. */
+/* In thread->imports. */
 struct list *import_node(struct import *import);
 struct import *import_of_node(struct list *node);
 
 /* After on_end. */
 void import_free(struct import *import);
+
+/* Notes, under that name, that the repository holds the image of that index and all under it. */
+void import_write_names(struct store *store, const struct upstream *upstream,
+                        const char *repository, const struct digest *index_digest);
 
 #endif

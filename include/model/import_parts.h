@@ -3,7 +3,7 @@
 
 /*
  * An import from inside. For `import` and its parts only: import_files, import_layers and
- * import_write. Thread: the importer's loop.
+ * import_write. Thread: thread->loop.
  */
 
 #include "model/hub_get.h"
@@ -49,9 +49,9 @@ struct import_layer {
 };
 
 struct import {
-    struct list node; /* in importer->imports */
+    struct list node; /* in thread->imports */
     struct list asks;
-    struct importer *importer;
+    struct import_thread *thread;
     struct upstream *upstream;
     char repository[HUB_REPOSITORY_SIZE]; /* the hub's */
     struct hub_info info;
@@ -114,9 +114,5 @@ void import_layers_release(struct import *import);
 
 /* Gives the index what was found, and sets index_digest and index_size. */
 void import_write(struct import *import);
-
-/* Notes, under that name, that the repository holds the image and all under it. */
-void import_write_names(struct store *store, const struct upstream *upstream,
-                        const char *repository, const struct digest *index_digest);
 
 #endif

@@ -18,17 +18,13 @@
 #include "cache/fetcher.h"
 #include "cache/flight.h"
 #include "io/loop.h"
+#include "model/import.h"
 
 struct importer {
-    struct loop loop;
-    struct calls calls;
-    struct store *store;       /* borrowed */
-    struct fetchers *fetchers; /* borrowed */
-    struct list asks;          /* tags that are being looked into */
-    struct list imports;       /* commits that are being imported */
+    struct import_thread thread;
+    struct list asks; /* tags that are being looked into */
     struct mail stop, close;
     uv_timer_t stop_timer;
-    unsigned flushing; /* writes of the index that somebody waits for */
     _Atomic bool quiet;
     bool stopping;
 };

@@ -34,13 +34,13 @@ struct call {
     uint64_t unsatisfied_size; /* of a 416; else UINT64_MAX */
     uint64_t dropped;          /* bytes of an error's body */
     unsigned redirects;
-    enum err refusal;      /* of a hub, */
-    struct buf sentence;   /* and its words; owned */
-    bool met_challenge; /* after a 401; the next 401 is final */
-    bool restarted;     /* after a redirect target's 403 */
-    bool accepted;      /* on_head was called */
-    bool remembered;    /* it began with request.target */
-    bool is_extra;      /* see call_set_extra() */
+    enum err refusal;    /* of a hub, */
+    struct buf sentence; /* and its words; owned */
+    bool met_challenge;  /* after a 401; the next 401 is final */
+    bool restarted;      /* after a redirect target's 403 */
+    bool accepted;       /* on_head was called */
+    bool remembered;     /* it began with request.target */
+    bool is_extra;       /* see call_set_extra() */
 };
 
 static void ask(struct call *call);
@@ -216,9 +216,10 @@ static void read_refusal(struct call *call, struct transfer *transfer)
 {
     struct view retry_after = transfer_field(transfer, "Retry-After");
 
-    call->refusal = hub_refusal_read((unsigned)call->status, transfer_field(transfer, "X-Error-Code"),
-                                     transfer_field(transfer, "X-Error-Message"),
-                                     view_of(call->request.repository), &call->sentence);
+    call->refusal =
+        hub_refusal_read((unsigned)call->status, transfer_field(transfer, "X-Error-Code"),
+                         transfer_field(transfer, "X-Error-Message"),
+                         view_of(call->request.repository), &call->sentence);
     if (call->refusal == ERR_UPSTREAM_LIMITED)
         call->retry_after = hub_refusal_wait(transfer_field(transfer, "RateLimit"), retry_after,
                                              clock_wall_s(), LIMITED_PAUSE_S);

@@ -51,12 +51,11 @@ void hub_get_start(struct hub_get *get, struct calls *calls, struct upstream *up
     hub_get_release(get);
     get->limit = limit;
     get->on_end = done;
-    get->call = call_start(calls,
-                           &(struct call_request){.upstream = upstream,
-                                                  .method = TRANSFER_GET,
-                                                  .repository = repository,
-                                                  .path = path},
-                           &events, get);
+    get->call = call_start(
+        calls,
+        &(struct call_request){
+            .upstream = upstream, .method = TRANSFER_GET, .repository = repository, .path = path},
+        &events, get);
 }
 
 void hub_get_release(struct hub_get *get)

@@ -81,7 +81,7 @@ static bool is_passing(enum err err)
 static void on_pause_over(uv_timer_t *timer)
 {
     struct import *import = container_of(timer, struct import, timer);
-    LOOP_CALLBACK(&import->importer->loop);
+    LOOP_CALLBACK(&import->thread->loop);
 
     import->err = OK;
     buf_clear(&import->sentence);
@@ -135,8 +135,8 @@ static void on_page(struct hub_get *get, enum err err)
 
 static void ask_page(struct import *import, const char *path)
 {
-    hub_get_start(&import->page, &import->importer->calls, import->upstream, import->repository,
-                  path, HUB_ANSWER_MAX, on_page);
+    hub_get_start(&import->page, &import->thread->calls, import->upstream, import->repository, path,
+                  HUB_ANSWER_MAX, on_page);
 }
 
 static void list_files(struct import *import)
@@ -155,7 +155,7 @@ static void on_flushed(struct mail *mail)
 {
     struct import *import = container_of(mail, struct import, flushed);
 
-    import->importer->flushing--;
+    import->thread->flushing--;
     end(import, import->stopped ? ERR_STOPPING : OK);
 }
 
@@ -163,8 +163,8 @@ static void write_down(struct import *import)
 {
     import_write(import);
     import->flushed.deliver = on_flushed;
-    import->importer->flushing++;
-    index_flush(import->importer->store->index, &import->importer->loop, &import->flushed);
+    import->thread->flushing++;
+    index_flush(import->thread->store->index, &import->thread->loop, &import->flushed);
 }
 
 /* ---- going on ---- */
@@ -223,21 +223,21 @@ static void on_begin(uv_timer_t *timer)
     import_step(container_of(timer, struct import, timer));
 }
 
-struct import *import_start(struct importer *importer, struct upstream *upstream,
+struct import *import_start(struct import_thread *thread, struct upstream *upstream,
                             const char *repository, const struct hub_info *info,
                             void (*on_end)(struct import *import, enum err err,
                                            struct view sentence))
 {
     struct import *import = check_calloc(1, sizeof(*import));
 
-    import->importer = importer;
+    import->thread = thread;
     import->upstream = upstream;
     CHECK(view_copy(view_of(repository), import->repository, sizeof(import->repository)));
     import->info = *info;
     import->on_end = on_end;
     list_init(&import->asks);
-    list_append(&importer->imports, &import->node);
-    CHECK(uv_timer_init(&importer->loop.uv, &import->timer) == 0);
+    list_append(&thread->imports, &import->node);
+    CHECK(uv_timer_init(&thread->loop.uv, &import->timer) == 0);
     uv_timer_start(&import->timer, on_begin, 0, 0); /* never from inside */
     return import;
 }

@@ -1,4 +1,3 @@
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,12 +28,12 @@ static void look_up(struct import *import, struct import_file *file)
         return;
     }
     if (listed->size == 0) {
-        digest_of("", 0, &file->sha256);
+        digest_of(DIGEST_SHA256, "", 0, &file->sha256);
         file->has_sha256 = true;
         return;
     }
     git_record_key(listed->git_oid, key);
-    if (index_get_note(import->importer->store->index, INDEX_NOTE_GIT, key, &value) &&
+    if (index_get_note(import->thread->store->index, INDEX_NOTE_GIT, key, &value) &&
         git_record_decode(view_of_buf(&value), &record) && record.size == listed->size) {
         memcpy(file->sha256.bytes, record.sha256, sizeof(record.sha256));
         file->has_sha256 = true;
@@ -57,8 +56,8 @@ bool import_files_take(struct import *import)
         if (fault != NULL)
             buf_printf(&problem, "the file \"%.200s\" %s", listed->path, fault);
         else if (!listed->is_lfs && listed->size > IMPORT_SMALL_MAX)
-            buf_printf(&problem, "the file \"%.200s\" has %llu bytes and is not in LFS", listed->path,
-                       (unsigned long long)listed->size);
+            buf_printf(&problem, "the file \"%.200s\" has %llu bytes and is not in LFS",
+                       listed->path, (unsigned long long)listed->size);
         else if (listed->size > INT64_MAX - import->bytes)
             buf_append_text(&problem, "all files together have more than 2^63 bytes");
         if (problem.length > 0)
@@ -84,7 +83,7 @@ bool import_files_take(struct import *import)
  * known of them into the index. */
 static void take(struct import *import, struct import_file *file, const struct buf *body)
 {
-    struct store *store = import->importer->store;
+    struct store *store = import->thread->store;
     const struct hub_file *listed = file->listed;
     struct chunk_record chunks = {.size = body->length};
     struct git_record git = {.size = body->length};
@@ -102,8 +101,8 @@ static void take(struct import *import, struct import_file *file, const struct b
     file->has_sha256 = true;
     source_init_file(&source, import->upstream, import->repository, import->info.commit,
                      view_of(listed->path), &file->sha256, body->length);
-    struct blob *blob = fetcher_blob(import->importer->fetchers, &file->sha256);
-    fetcher_give(import->importer->fetchers, blob, &source, body->data, body->length, "");
+    struct blob *blob = fetcher_blob(import->thread->fetchers, &file->sha256);
+    fetcher_give(import->thread->fetchers, blob, &source, body->data, body->length, "");
     blob_unref(blob);
     chunk_record_encode(&chunks, &value);
     index_put_note(store->index, INDEX_NOTE_NUMBERS, git.sha256, view_of_buf(&value));
@@ -152,7 +151,7 @@ static void fetch(struct import *import, struct import_small *small, size_t inde
     small->is_busy = true;
     hub_path_file(&path, view_of(import->repository), view_of(import->info.commit),
                   view_of(listed->path));
-    hub_get_start(&small->get, &import->importer->calls, import->upstream, import->repository,
+    hub_get_start(&small->get, &import->thread->calls, import->upstream, import->repository,
                   path.data, listed->size, on_small);
     buf_release(&path);
 }

@@ -13,8 +13,8 @@ bool import_layers_take(struct import *import)
     struct buf problem = {0};
 
     for (size_t i = 0; i < import->count; i++)
-        tree[i] =
-            (struct tree_file){view_of(import->files[i].listed->path), import->files[i].listed->size};
+        tree[i] = (struct tree_file){view_of(import->files[i].listed->path),
+                                     import->files[i].listed->size};
     bool good = tree_split(tree, import->count, &import->split, &problem);
     free(tree);
     if (!good)
@@ -76,7 +76,7 @@ static void put_record(struct import_layer *layer, const struct layer_record *re
     struct buf value = {0};
 
     layer_record_encode(record, &value);
-    index_put_note(layer->import->importer->store->index, INDEX_NOTE_LAYER, digest->bytes,
+    index_put_note(layer->import->thread->store->index, INDEX_NOTE_LAYER, digest->bytes,
                    view_of_buf(&value));
     buf_release(&value);
 }
@@ -95,7 +95,7 @@ static void set_result(struct import_layer *layer, const struct layer_record *re
 /* Whether all that its layer is computed from is in the index already; then it is DONE. */
 static bool find_known(struct import_layer *layer)
 {
-    struct index *index = layer->import->importer->store->index;
+    struct index *index = layer->import->thread->store->index;
     struct layer_place place = place_of(layer->import);
     struct digest digest = {.algorithm = DIGEST_SHA256};
     unsigned char key[MODEL_KEY_SIZE];
@@ -103,8 +103,8 @@ static bool find_known(struct import_layer *layer)
     struct layer_record record;
 
     key_of(layer, key);
-    bool found = index_get_note(index, INDEX_NOTE_LAYER_OF, key, &value) &&
-                 value.length == MODEL_KEY_SIZE;
+    bool found =
+        index_get_note(index, INDEX_NOTE_LAYER_OF, key, &value) && value.length == MODEL_KEY_SIZE;
     if (found)
         memcpy(digest.bytes, value.data, MODEL_KEY_SIZE);
     found = found && index_get_note(index, INDEX_NOTE_LAYER, digest.bytes, &bytes) &&
@@ -145,7 +145,7 @@ static void write_down(struct import_layer *layer)
     (void)layer_record_add_place(&record, &place);
     put_record(layer, &record, &pass->digest);
     key_of(layer, key);
-    index_put_note(layer->import->importer->store->index, INDEX_NOTE_LAYER_OF, key,
+    index_put_note(layer->import->thread->store->index, INDEX_NOTE_LAYER_OF, key,
                    (struct view){(const char *)pass->digest.bytes, MODEL_KEY_SIZE});
     set_result(layer, &record, &pass->digest);
     layer_record_release(&record);
@@ -195,11 +195,10 @@ static void add_file(struct import_layer *layer, size_t i)
     struct chunk_record record;
     struct buf value = {0};
 
-    *to = (struct pass_file){.name = view_of(file->listed->path),
-                             .size = file->listed->size,
-                             .sha256 = file->sha256};
-    if (index_get_note(layer->import->importer->store->index, INDEX_NOTE_NUMBERS,
-                       file->sha256.bytes, &value) &&
+    *to = (struct pass_file){
+        .name = view_of(file->listed->path), .size = file->listed->size, .sha256 = file->sha256};
+    if (index_get_note(layer->import->thread->store->index, INDEX_NOTE_NUMBERS, file->sha256.bytes,
+                       &value) &&
         chunk_record_decode(view_of_buf(&value), &record)) {
         if (record.size == to->size) {
             to->chunks = record.chunks;
@@ -222,8 +221,8 @@ static void start(struct import_layer *layer)
     for (size_t i = 0; i < layer->count; i++)
         add_file(layer, i);
     layer->state = IMPORT_LAYER_RUNS;
-    layer->pass = (struct layer_pass){.fetchers = import->importer->fetchers,
-                                      .loop = &import->importer->loop,
+    layer->pass = (struct layer_pass){.fetchers = import->thread->fetchers,
+                                      .loop = &import->thread->loop,
                                       .files = layer->files,
                                       .count = layer->count,
                                       .source_of = source_of,

@@ -40,15 +40,14 @@ static void put_image(struct import *import)
         record.layers[i] = import->layers[i].result.digest;
     image_record_key(import->upstream->config->name, record.id, record.commit, "", key);
     image_record_encode(&record, &value);
-    index_put_note(import->importer->store->index, INDEX_NOTE_IMAGE, key, view_of_buf(&value));
+    index_put_note(import->thread->store->index, INDEX_NOTE_IMAGE, key, view_of_buf(&value));
     buf_release(&value);
     image_record_release(&record);
 }
 
 void import_write(struct import *import)
 {
-    struct image_layer *layers =
-        check_calloc(import->split.layer_count + 1, sizeof(*layers));
+    struct image_layer *layers = check_calloc(import->split.layer_count + 1, sizeof(*layers));
     struct buf source = {0};
     struct image image;
 
@@ -61,7 +60,7 @@ void import_write(struct import *import)
                                             .layers = layers,
                                             .layer_count = import->split.layer_count});
     for (size_t i = 0; i < IMAGE_PARTS; i++)
-        put_document(import->importer->store->index, &image.parts[i]);
+        put_document(import->thread->store->index, &image.parts[i]);
     import->index_digest = image.parts[IMAGE_INDEX].digest;
     import->index_size = image.parts[IMAGE_INDEX].bytes.length;
     put_image(import);
@@ -91,7 +90,8 @@ static void put_names(struct store *store, const struct upstream *upstream, cons
     struct manifest manifest;
     struct buf value = {0};
 
-    if (depth == DEPTH_MAX || !index_get_note(store->index, INDEX_NOTE_DOCUMENT, digest->bytes, &value))
+    if (depth == DEPTH_MAX ||
+        !index_get_note(store->index, INDEX_NOTE_DOCUMENT, digest->bytes, &value))
         return;
     if (document_record_decode(view_of_buf(&value), &record)) {
         manifest_parse(record.bytes, &manifest);

@@ -11,7 +11,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "model/hub_get.h"
-#include "model/import.h"
 #include "model/record.h"
 #include "wire/hub_name.h"
 #include "wire/hub_path.h"
@@ -55,7 +54,7 @@ static void ask_free(struct ask *ask)
 static void answer(struct ask *ask)
 {
     if (!ask->answered)
-        flight_finish(&ask->importer->store->flights, &ask->flight, &ask->answer);
+        flight_finish(&ask->importer->thread.store->flights, &ask->flight, &ask->answer);
     ask->answered = true;
 }
 
@@ -69,7 +68,7 @@ static void on_flushed(struct mail *mail)
 {
     struct ask *ask = container_of(mail, struct ask, flushed);
 
-    ask->importer->flushing--;
+    ask->importer->thread.flushing--;
     finish(ask);
 }
 
@@ -77,14 +76,14 @@ static void on_flushed(struct mail *mail)
 static void finish_flushed(struct ask *ask)
 {
     ask->flushed.deliver = on_flushed;
-    ask->importer->flushing++;
-    index_flush(ask->importer->store->index, &ask->importer->loop, &ask->flushed);
+    ask->importer->thread.flushing++;
+    index_flush(ask->importer->thread.store->index, &ask->importer->thread.loop, &ask->flushed);
 }
 
 /* What the tag stood for before. */
 static bool use_old(struct ask *ask, bool is_stale)
 {
-    struct store *store = ask->importer->store;
+    struct store *store = ask->importer->thread.store;
     struct tag_record record;
     int64_t now = clock_wall_s();
 
@@ -112,7 +111,7 @@ static bool is_final(enum err err)
 
 static void fail(struct ask *ask, enum err err, struct view sentence)
 {
-    struct store *store = ask->importer->store;
+    struct store *store = ask->importer->thread.store;
 
     if (err == ERR_NAME_UNKNOWN || err == ERR_MANIFEST_UNKNOWN) {
         index_delete_tag(store->index, name_of(ask), ask->repository, ask->tag);
@@ -138,7 +137,7 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
 /* The commit is imported. */
 static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t size)
 {
-    struct store *store = ask->importer->store;
+    struct store *store = ask->importer->thread.store;
     int64_t now = clock_wall_s();
     struct tag_record record = {
         .digest = *index_digest, .size = size, .checked = now, .confirmed = now};
@@ -149,8 +148,7 @@ static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t
     ask->answer.err = OK;
     ask->answer.digest = record.digest;
     ask->answer.size = size;
-    (void)view_copy(VIEW(IMAGE_INDEX_TYPE), ask->answer.media_type,
-                    sizeof(ask->answer.media_type));
+    (void)view_copy(VIEW(IMAGE_INDEX_TYPE), ask->answer.media_type, sizeof(ask->answer.media_type));
     finish_flushed(ask);
 }
 
@@ -159,7 +157,7 @@ static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t
 /* Notes that it is to be gone on with after a restart, or not any more. */
 static void note_import(struct ask *ask, bool is_under_way)
 {
-    struct index *index = ask->importer->store->index;
+    struct index *index = ask->importer->thread.store->index;
     struct import_record record = {.since_ms = clock_wall_ms()};
     unsigned char key[MODEL_KEY_SIZE];
     struct buf value = {0};
@@ -199,7 +197,7 @@ static void on_import_end(struct import *import, enum err err, struct view sente
 
 static struct import *find_import(const struct ask *ask, const char *repository, const char *commit)
 {
-    struct list *imports = &ask->importer->imports;
+    struct list *imports = &ask->importer->thread.imports;
 
     for (struct list *node = imports->next; node != imports; node = node->next)
         if (import_is_of(import_of_node(node), ask->upstream, repository, commit))
@@ -211,7 +209,7 @@ static struct import *find_import(const struct ask *ask, const char *repository,
 static bool find_image(const struct ask *ask, const char *repository, const char *commit,
                        struct image_record *ret_record)
 {
-    struct index *index = ask->importer->store->index;
+    struct index *index = ask->importer->thread.store->index;
     unsigned char key[MODEL_KEY_SIZE];
     struct buf value = {0};
 
@@ -237,7 +235,8 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
     }
     struct import *import = find_import(ask, repository, info->commit);
     if (import == NULL)
-        import = import_start(ask->importer, ask->upstream, repository, info, on_import_end);
+        import =
+            import_start(&ask->importer->thread, ask->upstream, repository, info, on_import_end);
     list_append(import_asks(import), &ask->waiting);
     note_import(ask, true);
     if (use_old(ask, false))
@@ -269,18 +268,20 @@ static void ask_hub(struct ask *ask)
     struct buf path = {0};
 
     if (!hub_name_parse(view_of(ask->repository), &ask->name)) {
-        fail(ask, ERR_NAME_UNKNOWN, VIEW("a hub's images are called org/model, model, or "
-                                         "datasets/org/name"));
+        fail(ask, ERR_NAME_UNKNOWN,
+             VIEW("a hub's images are called org/model, model, or "
+                  "datasets/org/name"));
         return;
     }
     if (!hub_name_revision(view_of(ask->tag), &revision)) {
-        fail(ask, ERR_MANIFEST_UNKNOWN, VIEW("this tag stands for no revision: branches, tags and "
-                                             "commits do, with -- for a slash"));
+        fail(ask, ERR_MANIFEST_UNKNOWN,
+             VIEW("this tag stands for no revision: branches, tags and "
+                  "commits do, with -- for a slash"));
         return;
     }
     (void)hub_name_print(&ask->name, repository);
     hub_path_info(&path, view_of(repository), view_of(revision.text));
-    hub_get_start(&ask->get, &ask->importer->calls, ask->upstream, repository, path.data,
+    hub_get_start(&ask->get, &ask->importer->thread.calls, ask->upstream, repository, path.data,
                   HUB_ANSWER_MAX, on_info);
     buf_release(&path);
 }
@@ -297,7 +298,7 @@ static size_t count(const struct list *list)
 static void on_start(struct mail *mail)
 {
     struct ask *ask = container_of(mail, struct ask, flight.start);
-    struct store *store = ask->importer->store;
+    struct store *store = ask->importer->thread.store;
     bool is_full = count(&ask->importer->asks) >= ASKS_MAX;
 
     list_append(&ask->importer->asks, &ask->node);
@@ -327,12 +328,12 @@ void importer_ask(struct importer *importer, struct upstream *upstream, const ch
 {
     struct ask ask = {.importer = importer,
                       .upstream = upstream,
-                      .flight = {.loop = &importer->loop, .start.deliver = on_start}};
+                      .flight = {.loop = &importer->thread.loop, .start.deliver = on_start}};
 
     CHECK(view_copy(view_of(repository), ask.repository, sizeof(ask.repository)) &&
           view_copy(view_of(tag), ask.tag, sizeof(ask.tag)));
     flight_key(ask.key, "model", upstream->config->name, repository, tag, NULL);
-    flight_join(&importer->store->flights, ask.key, caller, make, &ask);
+    flight_join(&importer->thread.store->flights, ask.key, caller, make, &ask);
 }
 
 /* ---- the thread ---- */
@@ -351,8 +352,7 @@ static bool collect(void *argument, const unsigned char key[32], struct view val
     (void)key;
     if (!import_record_decode(value, &record))
         return true;
-    resuming->list =
-        check_realloc(resuming->list, (resuming->count + 1) * sizeof(*resuming->list));
+    resuming->list = check_realloc(resuming->list, (resuming->count + 1) * sizeof(*resuming->list));
     resuming->list[resuming->count++] = record;
     return resuming->count < ASKS_MAX;
 }
@@ -362,13 +362,14 @@ static void resume(struct importer *importer)
 {
     struct resuming resuming = {.importer = importer};
 
-    index_each_note(importer->store->index, INDEX_NOTE_IMPORT, collect, &resuming);
+    index_each_note(importer->thread.store->index, INDEX_NOTE_IMPORT, collect, &resuming);
     for (size_t i = 0; i < resuming.count; i++) {
         const struct import_record *record = &resuming.list[i];
-        int upstream = config_find_upstream(importer->store->config, view_of(record->upstream));
-        if (upstream >= 0 && importer->store->config->upstreams[upstream].is_hub)
-            importer_ask(importer, &importer->store->upstreams.list[upstream], record->repository,
-                         record->tag, NULL);
+        int upstream =
+            config_find_upstream(importer->thread.store->config, view_of(record->upstream));
+        if (upstream >= 0 && importer->thread.store->config->upstreams[upstream].is_hub)
+            importer_ask(importer, &importer->thread.store->upstreams.list[upstream],
+                         record->repository, record->tag, NULL);
     }
     free(resuming.list);
 }
@@ -390,13 +391,13 @@ static void on_stop_tick(uv_timer_t *timer)
     struct importer *importer = container_of(timer, struct importer, stop_timer);
 
     stop_asks(importer);
-    for (struct list *node = importer->imports.next, *next; node != &importer->imports;
-         node = next) {
+    for (struct list *node = importer->thread.imports.next, *next;
+         node != &importer->thread.imports; node = next) {
         next = node->next;
         import_stop(import_of_node(node));
     }
-    if (!list_is_empty(&importer->asks) || !list_is_empty(&importer->imports) ||
-        importer->flushing > 0)
+    if (!list_is_empty(&importer->asks) || !list_is_empty(&importer->thread.imports) ||
+        importer->thread.flushing > 0)
         return;
     importer->quiet = true;
 }
@@ -413,37 +414,36 @@ static void on_close(struct mail *mail)
 {
     struct importer *importer = container_of(mail, struct importer, close);
 
-    transfers_stop(&importer->calls.transfers);
+    transfers_stop(&importer->thread.calls.transfers);
     uv_close((uv_handle_t *)&importer->stop_timer, NULL);
-    loop_stop(&importer->loop);
+    loop_stop(&importer->thread.loop);
 }
 
 void importer_start(struct importer *importer, struct store *store, struct fetchers *fetchers)
 {
-    *importer = (struct importer){.store = store,
-                                  .fetchers = fetchers,
+    *importer = (struct importer){.thread = {.store = store, .fetchers = fetchers},
                                   .stop.deliver = on_stop,
                                   .close.deliver = on_close};
-    loop_init(&importer->loop, "import", false);
-    importer->calls.loop = &importer->loop;
-    importer->calls.store = store;
-    transfers_init(&importer->calls.transfers, &importer->loop, store->config);
-    calls_init(&importer->calls);
+    loop_init(&importer->thread.loop, "import", false);
+    importer->thread.calls.loop = &importer->thread.loop;
+    importer->thread.calls.store = store;
+    transfers_init(&importer->thread.calls.transfers, &importer->thread.loop, store->config);
+    calls_init(&importer->thread.calls);
     list_init(&importer->asks);
-    list_init(&importer->imports);
-    CHECK(uv_timer_init(&importer->loop.uv, &importer->stop_timer) == 0);
+    list_init(&importer->thread.imports);
+    CHECK(uv_timer_init(&importer->thread.loop.uv, &importer->stop_timer) == 0);
     resume(importer);
-    loop_start(&importer->loop);
+    loop_start(&importer->thread.loop);
 }
 
 void importer_stop(struct importer *importer)
 {
-    loop_post(&importer->loop, &importer->stop);
+    loop_post(&importer->thread.loop, &importer->stop);
     while (!importer->quiet)
         nanosleep(&(struct timespec){0, STOP_TICK_MS * 1000000L}, NULL);
-    loop_post(&importer->loop, &importer->close);
-    loop_join(&importer->loop);
-    transfers_release(&importer->calls.transfers);
-    calls_release(&importer->calls);
-    loop_release(&importer->loop);
+    loop_post(&importer->thread.loop, &importer->close);
+    loop_join(&importer->thread.loop);
+    transfers_release(&importer->thread.calls.transfers);
+    calls_release(&importer->thread.calls);
+    loop_release(&importer->thread.loop);
 }
