@@ -10,7 +10,7 @@ from harness.images import index_of, tar_image
 from harness.registry import Registry
 from harness.upstream import CountingProxy, Upstream
 
-PLAIN = ("test_harness.py", "test_hub.py")  # without the product
+PLAIN = ("test_harness.py", "test_hub.py", "test_estargz.py")  # without the product
 
 
 def pytest_addoption(parser):

@@ -196,9 +196,7 @@ class Hub(Server):
         raise Refusal(404, None, "Sorry, we can't find the page you are looking for.")
 
     def _json(self, exchange, value, fields=()):
-        exchange.answer(
-            200, json.dumps(value).encode(), [("Content-Type", "application/json; charset=utf-8"), *fields]
-        )
+        exchange.answer(200, json.dumps(value).encode(), [("Content-Type", "application/json; charset=utf-8"), *fields])
 
     def _token(self, exchange):
         """The caller's token; None when there is none."""
@@ -253,7 +251,9 @@ class Hub(Server):
         if not token:
             message = f"{what}. You must have access to it and be authenticated to access it. Please log in."
             raise Refusal(401, "GatedRepo", message)
-        message = f"{what} and you are not in the authorized list. Visit {self.url}{repository.prefix} to ask for access."
+        message = (
+            f"{what} and you are not in the authorized list. Visit {self.url}{repository.prefix} to ask for access."
+        )
         raise Refusal(403, "GatedRepo", message)
 
     def _commit(self, repository, revision):

