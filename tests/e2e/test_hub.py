@@ -21,31 +21,32 @@ MODEL = {
     "onnx/model.onnx": Made(3 * MiB + 17, 2),
     "onnx/quantized/model.onnx": b"x",
     "a name with spaces, ü and +%.txt": b"odd",
-    "model.safetensors": Made(9 * MiB + 1, 1),
+    "model.safetensors": Made(17 * MiB + 1, 1),
 }
+LARGE_BYTES = 20 * MiB + 19
 DOWNLOAD = """
-import sys
+import json, sys
 from huggingface_hub import snapshot_download
-try:
-    print(snapshot_download({id!r}, repo_type={type!r}, revision={revision!r}))
-except Exception as error:
-    print(type(error).__name__, error, file=sys.stderr)
-    sys.exit(3)
+for id, kind, revision, token in json.loads(sys.argv[1]):
+    try:
+        print(json.dumps(snapshot_download(id, repo_type=kind, revision=revision, token=token)))
+    except Exception as error:
+        print(json.dumps([type(error).__name__, str(error)]))
 """
 
 
-def download(hub, home, id_, type_="model", revision=None, **options):
-    """The folder's files, {path: digest}, and its commit; of a failure the client's words."""
-    script = DOWNLOAD.format(id=id_, type=type_, revision=revision)
-    run = run_client(hub.url, home, script, **options)
-    if run.returncode == 3:
-        return run.stderr
+def download(hub, home, *jobs, xet=False):
+    """For each (id, type, revision, token), of which the last may be left out: the folder's files, {path: digest},
+    and the commit; or, of a failure, the client's error and its words."""
+    defaults = ("model", None, None)
+    jobs = [(*job, *defaults[len(job) - 1 :]) for job in jobs]
+    run = run_client(hub.url, home, DOWNLOAD, json.dumps(jobs), xet=xet)
     assert run.returncode == 0, run.stderr
-    return tree_of(run.stdout.splitlines()[-1])
+    found = [json.loads(line) for line in run.stdout.splitlines()]
+    return [tree_of(Path(one)) if isinstance(one, str) else tuple(one) for one in found]
 
 
 def tree_of(folder):
-    folder = Path(folder)
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): digest_of(path.read_bytes()) for path in files}, folder.name
 
@@ -68,70 +69,77 @@ def follow(hub, target, **headers):
 # ---- with the real client ----
 
 
-@pytest.mark.parametrize("xet", [False, True], ids=["HF_HUB_DISABLE_XET set", "unset"])
-def test_the_real_client_downloads_the_same_files(hub, tmp_path, xet):
+def test_the_real_client_downloads_the_same_files(hub, tmp_path):
     commit = hub.add("Org/Model", MODEL)
-    hub.repository("Org/Model").xet = not xet  # there is no Xet storage here: who would use it must not be told of it
     hub.page = 3
-    assert download(hub, tmp_path, "Org/Model", xet=xet) == (digests(MODEL), commit)
+    assert download(hub, tmp_path, ("Org/Model",)) == [(digests(MODEL), commit)]
     assert len(hub.seen("GET", "/tree/")) == 4, "pages"
-    assert len(hub.cdn.seen("GET")) == 3 and hub.cdn.body_bytes() == 12 * MiB + 19
-    assert hub.seen("*", "xet-read-token") == []
+    assert len(hub.cdn.seen("GET")) == 3 and hub.cdn.body_bytes() == LARGE_BYTES
+    assert hub.xet.requests == []
 
 
-def test_the_real_client_would_use_xet_where_it_is_told_of_it(hub, tmp_path):
-    hub.add("Org/Model", MODEL)
-    download(hub, tmp_path, "Org/Model", xet=True)
-    assert hub.seen("GET", "xet-read-token"), "the hash and the route are as the client expects them"
+@pytest.mark.parametrize("offered", [True, False], ids=["offered", "not offered"])
+def test_the_real_client_uses_xet_where_it_is_offered(hub, tmp_path, offered):
+    commit = hub.add("Org/Model", MODEL)
+    hub.repository("Org/Model").xet = offered
+    assert download(hub, tmp_path, ("Org/Model",), xet=True) == [(digests(MODEL), commit)]
+    assert (hub.xet.body_bytes("/xorbs/") > LARGE_BYTES) == offered
+    assert hub.cdn.body_bytes() == (0 if offered else LARGE_BYTES)
 
 
 def test_the_real_client_downloads_a_real_model(hub, tmp_path):
     files = real_model()
     commit = hub.add("Org/Real", files)
-    assert download(hub, tmp_path, "Org/Real") == (digests(files), commit)
+    assert download(hub, tmp_path, ("Org/Real",)) == [(digests(files), commit)]
     assert sum(file.large for file in hub.repository("Org/Real").resolve("main").files.values()) == 3
 
 
-@pytest.mark.parametrize("revision", ["commit", "refs/pr/1", "v1"])
-def test_the_real_client_finds_revisions(hub, tmp_path, revision):
-    first = hub.add("Org/Model", {"README.md": b"one"})
-    hub.tag("Org/Model", "v1")
-    pull = hub.add("Org/Model", {"README.md": b"two"}, revision="refs/pr/1")
-    hub.add("Org/Model", {"README.md": b"three"})
-    want = {"commit": (first, b"one"), "refs/pr/1": (pull, b"two"), "v1": (first, b"one")}[revision]
-    asked = first if revision == "commit" else revision
-    found = download(hub, tmp_path, "Org/Model", revision=asked)
-    assert found == ({"README.md": digest_of(want[1])}, want[0])
-
-
-def test_the_real_client_downloads_a_dataset(hub, tmp_path):
-    files = {"data/train.parquet": Made(MiB, 3), "README.md": b"data"}
-    commit = hub.add("Org/Data", files, kind="datasets")
-    assert download(hub, tmp_path, "Org/Data", "dataset") == (digests(files), commit)
-
-
-def test_the_real_client_follows_a_canonical_name(hub, tmp_path):
-    commit = hub.add("openai-community/gpt2", MODEL)
+def test_the_real_client_finds_revisions_and_datasets_and_follows_names(hub, tmp_path):
+    first = hub.add("openai-community/gpt2", {"README.md": b"one"})
+    hub.tag("openai-community/gpt2", "v1")
+    pull = hub.add("openai-community/gpt2", {"README.md": b"two"}, revision="refs/pr/1")
+    main = hub.add("openai-community/gpt2", MODEL)
     hub.rename("gpt2", "openai-community/gpt2")
-    assert download(hub, tmp_path, "gpt2") == (digests(MODEL), commit)
+    data = hub.add("openai-community/gpt2", {"data/train.parquet": Made(MiB, 3)}, kind="datasets")
+    jobs = [("gpt2", "model", revision) for revision in (None, first, "v1", "refs/pr/1")]
+    assert download(hub, tmp_path, *jobs, ("openai-community/gpt2", "dataset")) == [
+        (digests(MODEL), main),
+        (digests({"README.md": b"one"}), first),
+        (digests({"README.md": b"one"}), first),
+        (digests({"README.md": b"two"}), pull),
+        (digests({"data/train.parquet": Made(MiB, 3)}), data),
+    ]
 
 
 def test_the_real_client_understands_the_refusals(hub, tmp_path):
     files = {"model.safetensors": b"weights"}
-    for name in ("Gated", "Private", "Open"):
+    for name in ("Gated", "Private", "Open", "Disabled"):
         hub.add(f"Org/{name}", files)
     hub.repository("Org/Gated").gated = "manual"
     hub.repository("Org/Private").private = True
+    hub.repository("Org/Disabled").disabled = True
     hub.token("hf_in", "Org/Gated", "Org/Private")
     hub.token("hf_out")
-    for token, count in ((None, 401), ("hf_out", 403)):
-        words = download(hub, tmp_path / f"g{count}", "Org/Gated", token=token)
-        assert "GatedRepoError" in words and str(count) in words and "Access to model Org/Gated is restricted" in words
-    for name in ("Private", "Missing"):
-        assert "RepositoryNotFoundError" in download(hub, tmp_path / name, f"Org/{name}")
-    assert "RevisionNotFoundError" in download(hub, tmp_path / "open", "Org/Open", revision="nope")
-    for name in ("Gated", "Private"):
-        assert download(hub, tmp_path / f"in {name}", f"Org/{name}", token="hf_in")[0] == digests(files)
+    found = download(
+        hub,
+        tmp_path,
+        ("Org/Gated",),
+        ("Org/Gated", "model", None, "hf_out"),
+        ("Org/Private",),
+        ("Org/Missing",),
+        ("Org/Missing", "model", None, "hf_in"),
+        ("Org/Open", "model", "nope"),
+        ("Org/Disabled",),
+        ("Org/Gated", "model", None, "hf_in"),
+        ("Org/Private", "model", None, "hf_in"),
+    )
+    for (error, words), status in zip(found, (401, 403)):
+        assert error == "GatedRepoError" and words.startswith(str(status))
+        assert "Access to model Org/Gated is restricted" in words
+    assert [error for error, _ in found[2:5]] == ["RepositoryNotFoundError"] * 3
+    assert found[5][0] == "RevisionNotFoundError" and "Invalid rev id: nope" in found[5][1]
+    assert "Access to this resource is disabled." in found[6][1]
+    assert [tree for tree, _ in found[7:]] == [digests(files)] * 2
     assert not any("authorization" in request.headers for request in hub.cdn.requests)
 
 

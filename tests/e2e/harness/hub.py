@@ -1,4 +1,4 @@
-"""A Hugging Face hub, scripted: its API, its file redirects, and its CDN on an address of its own.
+"""A Hugging Face hub, scripted: its API, its file redirects, its CDN and its Xet storage, each on an address of its own.
 
     with Hub() as hub:
         sha = hub.add("Org/Model", {"config.json": b"{}", "model.safetensors": Made(20 << 30)})
@@ -6,7 +6,7 @@
         assert hub.sent("model.safetensors") == 20 << 30
         assert not any("authorization" in request.headers for request in hub.cdn.requests)
 
-Hub and hub.cdn are Servers: on(), seen(), body_bytes(), stop() work on both. The CDN's targets carry the file's
+Hub, hub.cdn and hub.xet are Servers: on(), seen(), body_bytes() work on each, stop() and start() on all. The CDN's targets carry the file's
 name, so that one pattern finds a file's requests on either. Small files are answered by the hub, after a redirect,
 and take the scripts of deliver() in rules for /api/resolve-cache/; large ones in rules for hub.cdn.
 
@@ -27,6 +27,7 @@ import urllib.parse
 from .content import as_content
 from .delivery import deliver
 from .hub_repository import File, Repository
+from .hub_xet import TOKEN, Storage
 from .upstream import Server
 
 API = re.compile(
@@ -114,22 +115,23 @@ class Limit:
 
 
 class Hub(Server):
-    def __init__(self, host="127.0.0.1", cdn_host="127.0.0.2"):
+    def __init__(self, host="127.0.0.1", cdn_host="127.0.0.2", xet_host="127.0.0.3"):
         self.repositories, self.names, self.tokens, self.limits = {}, {}, {}, {}
         self.page, self.absolute, self.case_redirects, self.life = 1000, False, False, 3600
-        self.cdn, self.limits_lock = None, threading.Lock()
+        self.others, self.limits_lock = (), threading.Lock()
         super().__init__(host)
-        self.cdn = Cdn(cdn_host)
+        self.others = self.cdn, self.xet = Cdn(cdn_host), Storage(xet_host)
 
     # -- life
     def start(self):
         super().start()
-        if self.cdn:
-            self.cdn.start()
+        for server in self.others:
+            server.start()
 
     def stop(self):
         super().stop()
-        self.cdn.stop()
+        for server in self.others:
+            server.stop()
 
     # -- what tests say and ask
 
@@ -138,6 +140,9 @@ class Hub(Server):
         tag), and returns the commit. `large`: paths that go to the CDN, where the hub's own rule would not do."""
         repository = self.repositories.setdefault((kind, id_.lower()), Repository(kind, id_))
         made = [File(path, data, None if large is None else path in large) for path, data in files.items()]
+        for file in made:
+            if file.large:
+                self.xet.add(file)
         return repository.commit(made, revision)
 
     def repository(self, id_, kind="models"):
@@ -290,7 +295,12 @@ class Hub(Server):
         self._check_gate(exchange, repository)
         if what == "auth-check":
             return self._json(exchange, {"ok": True})
-        raise Refusal(404, None, "There is no Xet storage here")
+        return self._xet_token(exchange)
+
+    def _xet_token(self, exchange):
+        until = int(time.time()) + 3600
+        fields = [("X-Xet-Cas-Url", self.xet.url), ("X-Xet-Access-Token", TOKEN), ("X-Xet-Token-Expiration", until)]
+        self._json(exchange, {"casUrl": self.xet.url, "exp": until, "accessToken": TOKEN}, fields)
 
     def _masked(self, exchange, repository):
         return bool(repository.gated) and not self._opens(self._token(exchange), repository)

@@ -98,9 +98,10 @@ def real_model():
     return {str(path.relative_to(files)): path.read_bytes() for path in paths}
 
 
-def run_client(endpoint, home, script, token=None, xet=False):
+def run_client(endpoint, home, script, *arguments, xet=False):
     """Runs a Python script with huggingface_hub in its environment, against the hub at `endpoint`, and returns the
-    CompletedProcess. `home` is its cache. Skips the test where PyPI cannot be reached."""
+    CompletedProcess. `home` is its cache; without `xet` it is told to use the signed URLs. Skips the test where PyPI cannot be reached.
+    """
     python = _or_skip(_client) / "bin" / "python"
     environment = {
         "PATH": os.environ["PATH"],
@@ -110,12 +111,15 @@ def run_client(endpoint, home, script, token=None, xet=False):
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    if token:
-        environment["HF_TOKEN"] = token
     if not xet:
         environment["HF_HUB_DISABLE_XET"] = "1"
     return subprocess.run(
-        [python, "-c", script], capture_output=True, text=True, timeout=300, env=environment, stdin=subprocess.DEVNULL
+        [python, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+        stdin=subprocess.DEVNULL,
     )
 
 
