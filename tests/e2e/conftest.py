@@ -5,9 +5,12 @@ from contextlib import contextmanager
 import pytest
 
 from harness.entrepot import BINARY, Entrepot
+from harness.hub import Hub
 from harness.images import index_of, tar_image
 from harness.registry import Registry
 from harness.upstream import CountingProxy, Upstream
+
+PLAIN = ("test_harness.py", "test_hub.py", "test_estargz.py")  # without the product
 
 
 def pytest_addoption(parser):
@@ -25,7 +28,7 @@ def pytest_make_parametrize_id(val):
 
 
 def pytest_collection_modifyitems(config, items):
-    if not BINARY.exists() and any(item.path.name != "test_harness.py" for item in items):
+    if not BINARY.exists() and any(item.path.name not in PLAIN for item in items):
         pytest.exit(f"{BINARY} is not there: build it, or set ENTREPOT_BINARY", returncode=2)
     for marker in ("long", "soak"):
         if config.getoption("--" + marker) or os.environ.get("ENTREPOT_" + marker.upper()) == "1":
@@ -82,6 +85,12 @@ def prepare(directory, upstreams, **settings):
 @pytest.fixture
 def upstream():
     with Upstream() as server:
+        yield server
+
+
+@pytest.fixture
+def hub():
+    with Hub() as server:
         yield server
 
 

@@ -8,6 +8,7 @@ import struct
 import threading
 import urllib.parse
 
+from .delivery import deliver
 from .http import Fields
 from .util import SLOW, digest_of, free_port
 
@@ -220,18 +221,7 @@ class Server:
 class Upstream(Server):
     """A registry in memory, which may live under a path prefix and behind a challenge.
 
-    Rules may also carry, for an answer with content (offsets count from the start of the content):
-      hold=(n, gate)   stop before byte n until the gate opens     hold may be a list of such pairs
-      cut=n, end=      end the connection before byte n, by "fin" (else "rst")
-      corrupt=n        flip the bits of byte n
-      ignore_range     answer 200 to a Range
-      content_range=   say this in Content-Range
-      chunked          no Content-Length
-      length=n         say this Content-Length
-      short=n          a 206 ends before byte n, and says so
-      drop=(names)     leave these fields out
-      headers=         add these fields; content_type= replaces it
-      instead=         this body in place of the content
+    Rules may also carry, for an answer with content, what deliver() understands: faults, gates, a pace.
     """
 
     def __init__(self, host="127.0.0.1", prefix=""):
@@ -276,67 +266,8 @@ class Upstream(Server):
                 b'{"errors":[{"code":"%s","message":"unknown"}]}' % code.encode(),
                 [("Content-Type", "application/json")],
             )
-        return self._content(exchange, *found, **script)
-
-    def _content(
-        self,
-        exchange,
-        data,
-        media_type,
-        digest,
-        hold=(),
-        cut=None,
-        end="fin",
-        corrupt=None,
-        ignore_range=False,
-        content_range=None,
-        chunked=False,
-        length=None,
-        short=None,
-        drop=(),
-        headers=(),
-        content_type=None,
-        instead=None,
-    ):
-        request = exchange.request
-        data = data if instead is None else instead
-        start, stop, status = 0, len(data), 200
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
-        if wanted and not ignore_range:
-            start, status = int(wanted[1]), 206
-            stop = min(stop, int(wanted[2]) + 1) if wanted[2] else stop
-            if start >= len(data):
-                return exchange.answer(416, fields=[("Content-Range", f"bytes */{len(data)}")])
-            stop = stop if short is None else min(stop, short)
-        fields = [("Content-Type", content_type or media_type), ("Docker-Content-Digest", digest), *headers]
-        if status == 206:
-            fields.append(("Content-Range", content_range or f"bytes {start}-{stop - 1}/{len(data)}"))
-        fields.append(
-            ("Transfer-Encoding", "chunked")
-            if chunked
-            else ("Content-Length", stop - start if length is None else length)
-        )
-        exchange.head(status, [field for field in fields if field[0].lower() not in drop])
-        if request.method == "HEAD":
-            return None
-        view = memoryview(data)
-        stops = [(n, gate) for n, gate in ([hold] if isinstance(hold, tuple) and hold else hold) if n >= start]
-        if corrupt is not None and start <= corrupt < stop:
-            view = memoryview(bytearray(data))
-            view[corrupt] ^= 0xFF
-        position = start
-        for at, gate in [*stops, (stop if cut is None else min(stop, cut), None)]:
-            at = min(at, stop if cut is None else min(stop, cut))
-            if at > position:
-                exchange.send(view[position:at], chunked)
-                position = at
-            if gate:
-                gate.hold()
-        if cut is not None and cut < stop:
-            exchange.cut(end)
-        elif chunked:
-            exchange.socket.sendall(b"0\r\n\r\n")
-        return None
+        data, media_type, digest = found
+        return deliver(exchange, data, [("Content-Type", media_type), ("Docker-Content-Digest", digest)], **script)
 
 
 class CountingProxy(Server):
