@@ -1,55 +1,246 @@
-"""Models of a hub as images: what a client sees of an import, manifest by manifest and byte by byte."""
+"""Models of a hub as images: imports, and what a client sees of them, document by document."""
 
 import json
-import sys
+import re
 
 import pytest
 
 from harness.content import Made
-from harness.util import MiB, ROOT, Threads, digest_of, noise
+from harness.model import Image, layers_of
+from harness.util import Gate, MiB, Threads, in_threads, noise, wait_until
 
-sys.path.insert(0, str(ROOT / "tests" / "oracle"))
-
-INDEX = "application/vnd.oci.image.index.v1+json"
-MODEL = {
+SMALL = {
     "README.md": b"# A model\n",
     ".gitattributes": b"*.bin filter=lfs\n",
     "config.json": b'{"a":1}\n',
     "empty.txt": b"",
+    "a folder/\xe4\xf6 \"q\" + %41?#.txt": b"odd name\n",
     "onnx/model.onnx": noise(5 * MiB + 3, 1),
     "tokenizer/vocab.txt": noise(70_000, 2),
 }
+LARGE = {"model-1.safetensors": Made(70 * MiB + 5, 1), "model-2.safetensors": Made(64 * MiB, 2)}
 
 
-class Image:
-    """What a client has of a model that it pulls by its tag."""
-
-    def __init__(self, mirror, name, tag="latest"):
-        self.mirror, self.name = mirror, name
-        self.reply = mirror.get(f"/v2/{name}/manifests/{tag}")
-        assert self.reply.status == 200, self.reply
-        assert self.reply.headers["content-type"] == INDEX
-        self.index = self.reply.json
-        self.digest = digest_of(self.reply.body)
-        assert self.reply.headers["docker-content-digest"] == self.digest
-        self.manifests = [self.document("manifests", each) for each in self.index["manifests"]]
-        self.configs = [self.document("blobs", each["config"]) for each in self.manifests]
-        self.layers = self.manifests[0]["layers"]
-
-    def document(self, kind, descriptor):
-        reply = self.mirror.get(f"/v2/{self.name}/{kind}/{descriptor['digest']}")
-        assert reply.status == 200 and digest_of(reply.body) == descriptor["digest"], reply
-        assert len(reply.body) == descriptor["size"]
-        return json.loads(reply.body)
+def size_of(files):
+    return sum(len(data) if isinstance(data, bytes) else data.size for data in files.values())
 
 
-def test_a_model_is_an_image(entrepot, hub):
-    commit = hub.add("Org/Model", MODEL)
-    mirror = entrepot({"hf": hub.url})
+@pytest.fixture
+def mirror_of(entrepot):
+    return lambda hub, **settings: entrepot({"hf": hub.url}, **settings)
+
+
+def test_a_model_is_an_image(mirror_of, hub):
+    """Index, manifests, configs and layers, as the oracle has them; each byte of the hub's once."""
+    files = SMALL | LARGE
+    commit = hub.add("Org/Model", files)
+    mirror = mirror_of(hub)
     image = Image(mirror, "hf/org/model")
     assert [each["platform"]["architecture"] for each in image.index["manifests"]] == ["amd64", "arm64"]
-    assert image.index["annotations"]["org.opencontainers.image.revision"] == commit
-    assert len(image.layers) == 1
-    assert [len(each["rootfs"]["diff_ids"]) for each in image.configs] == [1, 1]
-    assert Image(mirror, "hf/org/model", commit).digest == image.digest
+    assert image.revision == commit
+    assert image.index["annotations"]["org.opencontainers.image.source"] == "https://huggingface.co/Org/Model"
+    assert len(image.layers) == 3 and image.agrees_with(files)
+    assert hub.sent("/resolve-cache/|\\?response") == size_of(files) - len(files[".gitattributes"])
     assert not [request for request in hub.cdn.requests if "authorization" in request.headers]
+    assert not hub.seen("HEAD")
+    assert Image(mirror, "hf/org/model", commit).digest == image.digest
+
+
+def test_two_nodes_give_the_same_digests(mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    assert Image(mirror_of(hub), "hf/org/model").digest == Image(mirror_of(hub), "hf/org/model").digest
+
+
+def test_a_readme_changes_the_last_layer_only(mirror_of, hub):
+    files = SMALL | LARGE
+    hub.add("Org/Model", files)
+    mirror = mirror_of(hub, tag_ttl="0s")
+    before = Image(mirror, "hf/org/model")
+    files |= {"README.md": b"# A better model\n"}
+    commit = hub.add("Org/Model", files)
+    wait_until(lambda: Image(mirror, "hf/org/model").revision == commit, "the tag moves")
+    after = Image(mirror, "hf/org/model")
+    assert after.digests[:2] == before.digests[:2] and after.digests[2] != before.digests[2]
+    assert after.agrees_with(files)
+    assert hub.cdn.body_bytes("README") == 0 and hub.sent("/resolve-cache/.*README") == 10 + 17
+    assert hub.cdn.body_bytes() == size_of(LARGE) + size_of({"": SMALL["onnx/model.onnx"]})
+
+
+def test_a_file_of_two_models_is_stored_once_and_is_one_layer(mirror_of, hub):
+    hub.add("Org/One", {"a.txt": b"one", "model.safetensors": LARGE["model-1.safetensors"]})
+    hub.add("Org/Two", {"b.txt": b"two", "model.safetensors": LARGE["model-1.safetensors"]})
+    mirror = mirror_of(hub)
+    one, two = Image(mirror, "hf/org/one"), Image(mirror, "hf/org/two")
+    assert one.digests[0] == two.digests[0] and one.digests[1] != two.digests[1]
+    assert hub.cdn.body_bytes() == LARGE["model-1.safetensors"].size
+
+
+def test_twenty_ask_and_one_imports(mirror_of, hub):
+    hub.add("Org/Model", SMALL | LARGE)
+    mirror, gate = mirror_of(hub), Gate()
+    hub.on("GET", "/tree/", times=1, head_gate=gate)
+    askers = Threads(20, lambda i: Image(mirror, "hf/org/model", "latest" if i % 2 else "main").digest)
+    gate.wait_reached()
+    gate.open()
+    assert len(set(askers.join())) == 1
+    assert len(hub.seen("GET", "/tree/")) == 1
+    assert hub.cdn.body_bytes() == size_of(LARGE) + size_of({"": SMALL["onnx/model.onnx"]})
+
+
+def test_the_old_image_is_served_until_the_new_one_is_whole(mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    mirror, gate = mirror_of(hub, tag_ttl="0s"), Gate()
+    before = Image(mirror, "hf/org/model")
+    commit = hub.add("Org/Model", SMALL | {"new.bin": noise(MiB, 7)})
+    hub.cdn.on("GET", "new.bin", head_gate=gate)
+    assert Image(mirror, "hf/org/model").digest == before.digest
+    gate.wait_reached()
+    assert Image(mirror, "hf/org/model").digest == before.digest
+    gate.open()
+    wait_until(lambda: Image(mirror, "hf/org/model").revision == commit, "the tag moves")
+
+
+def test_who_does_not_wait_is_told_to_come_again(mirror_of, hub):
+    """5.3: 503 with Retry-After within import_hold; podman and its like wait; the import goes on."""
+    hub.add("Org/Model", SMALL)
+    mirror, gate = mirror_of(hub, import_hold="300ms"), Gate()
+    hub.cdn.on("GET", "model.onnx", head_gate=gate)
+    patient = Threads(1, lambda _: Image(mirror, "hf/org/model", headers={"User-Agent": "skopeo/1.9.3"}))
+    gate.wait_reached()
+    for _ in range(2):
+        reply = mirror.get("/v2/hf/org/model/manifests/latest", headers={"User-Agent": "containerd/2.3.0"})
+        assert reply.status == 503 and int(reply.headers["retry-after"]) > 0
+        assert "being imported" in reply.json["errors"][0]["message"]
+    gate.open()
+    (image,) = patient.join()
+    assert image.agrees_with(SMALL)
+    assert len(hub.seen("GET", "/tree/")) == 1
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_an_import_outlives_the_process(how, mirror_of, hub):
+    """It goes on at the next start by itself, and nothing on the disk is fetched again."""
+    files = SMALL | LARGE
+    hub.add("Org/Model", files)
+    mirror, gate = mirror_of(hub, import_hold="100ms", checkpoint="1MiB"), Gate()
+    hub.cdn.on("GET", "model-2", head_gate=gate)
+    assert mirror.get("/v2/hf/org/model/manifests/latest").status == 503
+    gate.wait_reached()
+    wait_until(lambda: hub.cdn.body_bytes("model-1") == LARGE["model-1.safetensors"].size, "one is here")
+    mirror.wait_held("sha256:" + LARGE["model-1.safetensors"].sha256)
+    getattr(mirror, how)()
+    gate.open()
+    mirror.start()
+    wait_until(lambda: hub.cdn.body_bytes("model-2") >= LARGE["model-2.safetensors"].size, "the other is here too")
+    image = Image(mirror, "hf/org/model", headers={"User-Agent": "skopeo/1"})
+    assert image.agrees_with(files)
+    assert hub.cdn.body_bytes("model-1") == LARGE["model-1.safetensors"].size
+
+
+# -- names, and what a hub refuses
+
+
+def test_names_are_the_hubs_own(mirror_of, hub):
+    """Any case, canonical and renamed names, data sets, branches, tags, pull requests, commits."""
+    first = hub.add("Org/Model", SMALL)
+    second = hub.add("Org/Model", {"x": b"x"}, revision="refs/pr/1")
+    hub.tag("Org/Model", "v1.0")
+    hub.add("Org/Set", {"data.csv": b"1,2\n"}, kind="datasets")
+    hub.rename("gpt2", "Org/Model")
+    mirror = mirror_of(hub)
+    for name, tag, commit in [
+        ("hf/org/model", "main", first),
+        ("hf/org/model", "v1.0", first),
+        ("hf/org/model", first, first),
+        ("hf/org/model", "refs--pr--1", second),
+        ("hf/gpt2", "latest", first),
+    ]:
+        assert Image(mirror, name, tag).revision == commit, (name, tag)
+    assert Image(mirror, "hf/datasets/org/set").agrees_with({"data.csv": b"1,2\n"})
+
+
+def test_another_name_of_the_hub(entrepot, hub):
+    """`depot.ai: {type: huggingface}`: every model under that name."""
+    hub.add("Org/Model", SMALL)
+    config = f"upstreams:\n  depot.ai:\n    type: huggingface\n    url: {hub.url}\n"
+    mirror = entrepot(None, config=config)
+    assert Image(mirror, "depot.ai/org/model").agrees_with(SMALL)
+
+
+@pytest.mark.parametrize(
+    "name, status, words",
+    [
+        ("hf/org/none/manifests/latest", 404, "org/none"),
+        ("hf/org/model/manifests/nobranch", 404, "nobranch|revision|Revision"),
+        ("hf/org/gated/manifests/latest", 404, "access"),
+        ("hf/a/b/c/manifests/latest", 404, "org/model"),
+        ("hf/org/odd/manifests/latest", 404, "aux"),
+        ("hf/org/model/blobs/sha256:" + "0" * 64, 404, ""),
+    ],
+)
+def test_refusals_carry_the_hubs_reason(name, status, words, mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    hub.add("Org/Gated", SMALL)
+    hub.repository("Org/Gated").gated = "manual"
+    hub.add("Org/Odd", {"aux/.wh.file": b"x"})
+    reply = mirror_of(hub).get("/v2/" + name)
+    assert reply.status == status, reply
+    assert re.search(words, json.dumps(reply.json)), reply.json
+
+
+def test_a_token_opens_what_is_gated(entrepot, hub, tmp_path):
+    hub.add("Org/Gated", SMALL)
+    hub.repository("Org/Gated").gated = "manual"
+    hub.token("hf_secret", "Org/Gated")
+    (tmp_path / "token").write_text("hf_secret\n")
+    config = f"upstreams:\n  hf:\n    url: {hub.url}\n    password_file: {tmp_path / 'token'}\n"
+    mirror = entrepot(None, config=config)
+    assert Image(mirror, "hf/org/gated").agrees_with(SMALL)
+    assert not [request for request in hub.cdn.requests if "authorization" in request.headers]
+
+
+def test_a_list_of_many_pages(mirror_of, hub):
+    hub.page = 7
+    files = {f"folder {i % 10}/{i}.json": b"%d\n" % i for i in range(100)}
+    hub.add("Org/Many", files)
+    assert Image(mirror_of(hub), "hf/org/many").agrees_with(files)
+
+
+def test_more_large_files_than_layers_need_no_network(mirror_of, hub):
+    """The oracle's own split, on names and sizes alone, is what we have; see oracle_layout for the rest."""
+    files = {"b.bin": Made(64 * MiB, 3), "a.bin": Made(64 * MiB - 1, 4), "c.txt": b"c"}
+    hub.add("Org/Split", files)
+    image = Image(mirror_of(hub), "hf/org/split")
+    assert [layer["digest"] for layer in image.layers] == [each["digest"] for each in layers_of(files)]
+    assert len(image.layers) == 2
+
+
+# -- a hub in trouble
+
+
+def test_a_hub_that_limits_and_breaks(mirror_of, hub):
+    """429 and 500 are waited for, a body that is cut is resumed, an expired address renewed; at last it is whole."""
+    files = SMALL | LARGE
+    hub.add("Org/Model", files)
+    hub.on("GET", "/tree/", times=1, status=500)
+    hub.on("GET", "/resolve/.*/config.json", times=1, status=429, headers=[("Retry-After", "1")])
+    hub.cdn.on("GET", "model-1", times=2, cut=3 * MiB)
+    hub.cdn.on("GET", "model-2", times=1, status=403)
+    mirror = mirror_of(hub)
+    image = Image(mirror, "hf/org/model", headers={"User-Agent": "skopeo/1"})
+    assert image.agrees_with(files)
+
+
+def test_a_hub_that_is_gone_leaves_the_old_image(mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    mirror = mirror_of(hub, tag_ttl="0s")
+    before = Image(mirror, "hf/org/model")
+    hub.stop()
+    assert in_threads(4, lambda _: Image(mirror, "hf/org/model").digest) == [before.digest] * 4
+
+
+def test_a_small_file_that_is_not_what_the_list_says(mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    hub.on("GET", "/resolve-cache/.*config.json", status=200, body=b'{"a":2}\n')
+    reply = mirror_of(hub).get("/v2/hf/org/model/manifests/latest")
+    assert reply.status == 502 and "config.json" in json.dumps(reply.json), reply
