@@ -257,3 +257,16 @@ def test_rules_and_scripts_work_on_both_servers(hub):
     assert broken.body == bytes([MODEL["config.json"][0] ^ 0xFF]) + MODEL["config.json"][1:]
     assert follow(hub, "/Org/Model/resolve/main/model.safetensors").end == "fin"
     assert hub.cdn.body_bytes() == 1000
+    hub.cdn.on("GET", "model.safetensors", pace=200 * MiB)
+    assert follow(hub, "/Org/Model/resolve/main/model.safetensors").sha256 == digests(MODEL)["model.safetensors"]
+
+
+def test_a_made_stream_is_the_same_from_wherever_it_is_read():
+    made = Made(5 * MiB + 3, 7)
+    whole = b"".join(made.pieces())
+    assert len(whole) == made.size and digest_of(whole) == "sha256:" + made.sha256
+    for start, stop in [(0, 1), (65535, 65537), (65536, 131072), (MiB - 1, 3 * MiB + 1), (made.size - 5, made.size)]:
+        assert made.read(start, stop) == whole[start:stop]
+    assert b"".join(Made(5 * MiB + 3, 8).pieces()) != whole
+    cells = {whole[at : at + 65536] for at in range(0, len(whole), 65536)}
+    assert len(cells) == 81, "no two are the same"

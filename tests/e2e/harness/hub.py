@@ -1,18 +1,19 @@
-"""A Hugging Face hub, scripted: its API, its file redirects, its CDN and its Xet storage, each on an address of its own.
+"""A Hugging Face hub, scripted: its API and its files, and on addresses of their own its CDN and its Xet storage.
 
     with Hub() as hub:
         sha = hub.add("Org/Model", {"config.json": b"{}", "model.safetensors": Made(20 << 30)})
         ... HF_ENDPOINT=hub.url, or `url: {hub.url}` in a config ...
-        assert hub.sent("model.safetensors") == 20 << 30
+        assert hub.cdn.body_bytes("model.safetensors") == 20 << 30
         assert not any("authorization" in request.headers for request in hub.cdn.requests)
 
-Hub, hub.cdn and hub.xet are Servers: on(), seen(), body_bytes() work on each, stop() and start() on all. The CDN's targets carry the file's
-name, so that one pattern finds a file's requests on either. Small files are answered by the hub, after a redirect,
-and take the scripts of deliver() in rules for /api/resolve-cache/; large ones in rules for hub.cdn.
+Hub, hub.cdn and hub.xet are Servers: on(), seen() and body_bytes() work on each, stop() and start() on all. The
+CDN's targets carry the file's name, so that one pattern finds a file's requests on either. Small files are
+answered by the hub, after a redirect, and take the scripts of deliver() in rules for resolve-cache/; large ones
+in rules for hub.cdn.
 
-Tests may set: page (entries of a /tree page), absolute (redirects in the hub name its address), case_redirects (another
-spelling of an id is redirected, not answered), life (seconds a signed URL holds), cdn.big (whole GETs of more
-are refused), and of a repository what Repository says."""
+Tests may set: page (entries of a /tree page), absolute (redirects within the hub name its address),
+case_redirects (another spelling of an id is redirected, not answered), life (seconds that a signed URL holds),
+cdn.big (a GET of more than so many bytes needs a range), and of a repository what Repository says."""
 
 import base64
 import gzip
@@ -172,7 +173,8 @@ class Hub(Server):
         self.cdn.forget()
 
     def sent(self, pattern=""):
-        """Bytes of bodies, the hub's and the CDN's, of requests whose target the pattern is found in."""
+        """Bytes of bodies, the hub's and the CDN's, of requests whose target the pattern is found in; a redirect's
+        few words count too."""
         return self.body_bytes(pattern) + self.cdn.body_bytes(pattern)
 
     # -- answers
@@ -188,14 +190,15 @@ class Hub(Server):
 
     def _route(self, exchange, script):
         path = exchange.request.path
-        if path == "/api/whoami-v2":
-            return self._whoami(exchange)
         if found := CACHED.fullmatch(path):
             kind, id_, sha, name = found.groups()
             repository = self._find(exchange, "resolvers", kind, unquoted(id_))
             return self._small(exchange, repository, self._file(repository, sha, unquoted(name)), sha, script)
+        assert not script, f"{script} is for files, and {path} answers with none"
+        if path == "/api/whoami-v2":
+            return self._whoami(exchange)
         if found := PAGE.fullmatch(path):
-            return self._page(exchange, script, *found.groups())
+            return self._page(exchange, *found.groups())
         if found := API.fullmatch(path):
             return self._api(exchange, *found.groups())
         raise Refusal(404, None, "Sorry, we can't find the page you are looking for.")
@@ -326,13 +329,13 @@ class Hub(Server):
         self._json(exchange, [entry for entry in found if entry["path"] in asked])
 
     # -- files
-    def _page(self, exchange, script, kind, id_, verb, revision, path):
+    def _page(self, exchange, kind, id_, verb, revision, path):
         repository = self._find(exchange, "resolvers", kind or "models", unquoted(id_))
         self._check_gate(exchange, repository)
         sha = self._commit(repository, unquoted(revision)).sha
         file = self._file(repository, sha, unquoted(path))
         if verb == "raw":
-            return self._send_small(exchange, file.raw, file.oid, sha, script)
+            return self._send_small(exchange, file.raw, file.oid, sha, {})
         if not file.large:
             return self._redirect_small(exchange, repository, file, sha)
         return self._redirect_large(exchange, repository, file, sha)

@@ -38,7 +38,10 @@ def _once(name, make):
 def _pip(*arguments):
     """Asks the index that pip is set up for, and gives up soon."""
     options = ["--quiet", "--no-input", "--retries", "1", "--timeout", "20"]
-    run = subprocess.run([*arguments, *options], capture_output=True, text=True, timeout=300)
+    try:
+        run = subprocess.run([*arguments, *options], capture_output=True, text=True, timeout=300)
+    except subprocess.TimeoutExpired as slow:
+        raise Unreachable(str(slow)) from slow
     if run.returncode != 0:
         raise Unreachable((run.stderr.strip() or "no word").splitlines()[-1])
 
@@ -100,8 +103,8 @@ def real_model():
 
 def run_client(endpoint, home, script, *arguments, xet=False):
     """Runs a Python script with huggingface_hub in its environment, against the hub at `endpoint`, and returns the
-    CompletedProcess. `home` is its cache; without `xet` it is told to use the signed URLs. Skips the test where PyPI cannot be reached.
-    """
+    CompletedProcess. `home` is its cache; without `xet` it is told to use the signed URLs. Skips the test where PyPI
+    cannot be reached."""
     python = _or_skip(_client) / "bin" / "python"
     environment = {
         "PATH": os.environ["PATH"],
