@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "cache/fetcher.h"
 #include "model/image.h"
+#include "model/import_report.h"
 #include "wire/hub.h"
 
 struct import;
@@ -46,6 +47,9 @@ bool import_is_of(const struct import *import, const struct upstream *upstream,
 
 /* At on_end: the image. */
 void import_result(const struct import *import, struct digest *ret_index, uint64_t *ret_size);
+
+/* How it stands: all but image, started_ms and us. */
+void import_tell(const struct import *import, struct import_report *report);
 
 /* The asks that wait for it: the importer's own. */
 struct list *import_asks(struct import *import);

@@ -28,6 +28,8 @@ bool import_layers_take(struct import *import)
         import->layers[i].import = import;
         import->layers[i].members = import->split.order + start;
         import->layers[i].count = import->split.ends[i] - start;
+        for (size_t m = start; m < import->split.ends[i]; m++)
+            import->layers[i].bytes += import->files[import->split.order[m]].listed->size;
     }
     return true;
 }
@@ -221,6 +223,7 @@ static void start(struct import_layer *layer)
     for (size_t i = 0; i < layer->count; i++)
         add_file(layer, i);
     layer->state = IMPORT_LAYER_RUNS;
+    layer->read = 0;
     layer->pass = (struct layer_pass){.fetchers = import->thread->fetchers,
                                       .loop = &import->thread->loop,
                                       .files = layer->files,
@@ -228,7 +231,7 @@ static void start(struct import_layer *layer)
                                       .source_of = source_of,
                                       .on_end = on_pass_end,
                                       .owner = layer,
-                                      .read = &import->hashed};
+                                      .read = &layer->read};
     if (!layer_pass_start(&layer->pass, &problem)) {
         import_note_error(import, ERR_MODEL_UNFIT, view_of_buf(&problem), 0);
         layer->state = IMPORT_LAYER_WAITS;
@@ -236,6 +239,24 @@ static void start(struct import_layer *layer)
         drop_files(layer);
     }
     buf_release(&problem);
+}
+
+size_t import_layers_done(const struct import *import, uint64_t *ret_bytes)
+{
+    uint64_t bytes = 0;
+    size_t done = 0;
+
+    for (size_t i = 0; import->layers != NULL && i < import->split.layer_count; i++) {
+        const struct import_layer *layer = &import->layers[i];
+        if (layer->state == IMPORT_LAYER_RUNS)
+            bytes += layer->read;
+        if (layer->state != IMPORT_LAYER_DONE)
+            continue;
+        bytes += layer->bytes;
+        done++;
+    }
+    *ret_bytes = bytes;
+    return done;
 }
 
 size_t import_layers_run(struct import *import, size_t *ret_left)
