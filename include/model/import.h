@@ -17,6 +17,7 @@
 #include "cache/fetcher.h"
 #include "model/image.h"
 #include "model/import_report.h"
+#include "model/record.h"
 #include "wire/hub.h"
 
 struct import;
@@ -60,6 +61,11 @@ struct import *import_of_node(struct list *node);
 
 /* After on_end. */
 void import_free(struct import *import);
+
+/* Notes an image and its documents as what the commit that `record` names came to; index_digest and
+ * index_size of it are set from the documents. Thread: any, as the next. */
+void import_write_image(struct store *store, const struct upstream *upstream,
+                        const struct image *image, struct image_record *record);
 
 /* Notes, under that name, that the repository holds the image of that index and all under it. */
 void import_write_names(struct store *store, const struct upstream *upstream,

@@ -42,21 +42,14 @@ static const struct import_file *member(const struct import_layer *layer, size_t
 /* What the same files at the same names have: the same layer, whosever they are. */
 static void key_of(const struct import_layer *layer, unsigned char ret_key[MODEL_KEY_SIZE])
 {
-    struct digest digest;
     struct hasher hasher;
-    uint64_t version = MODEL_LAYOUT_VERSION;
 
-    hasher_init(&hasher, DIGEST_SHA256);
-    hasher_update(&hasher, &version, sizeof(version));
+    layer_of_key_begin(&hasher);
     for (size_t i = 0; i < layer->count; i++) {
         const struct import_file *file = member(layer, i);
-        hasher_update(&hasher, file->listed->path, strlen(file->listed->path) + 1);
-        hasher_update(&hasher, &file->listed->size, sizeof(file->listed->size));
-        hasher_update(&hasher, file->sha256.bytes, 32);
+        layer_of_key_add(&hasher, file->listed->path, file->listed->size, file->sha256.bytes);
     }
-    hasher_finish(&hasher, &digest);
-    hasher_release(&hasher);
-    memcpy(ret_key, digest.bytes, MODEL_KEY_SIZE);
+    layer_of_key_end(&hasher, ret_key);
 }
 
 /* ---- records ---- */
