@@ -2,33 +2,11 @@
 
 #include <string.h>
 
+#include "base/pack.h"
+
 enum { RECORD_VERSION = 2, BLOB_RECORD_VERSION = 3, EXTENTS_MAX = 1 << 22 };
 
-/* ---- writing: whole numbers as LEB128, texts and lists with their length before them ---- */
-
-static void put_number(struct buf *out, uint64_t value)
-{
-    unsigned char bytes[10];
-    size_t length = 0;
-
-    do {
-        bytes[length++] = (unsigned char)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
-        value >>= 7;
-    } while (value != 0);
-    buf_append(out, bytes, length);
-}
-
-static void put_text(struct buf *out, const char *text)
-{
-    put_number(out, strlen(text));
-    buf_append_text(out, text);
-}
-
-static void put_digest(struct buf *out, const struct digest *digest)
-{
-    put_number(out, digest->algorithm);
-    buf_append(out, digest->bytes, digest_length(digest));
-}
+/* ---- writing ---- */
 
 /* The most low bits that are zero in all places where a range begins or ends, but for the end of
  * the file: most ranges lie on a grid. */
@@ -48,13 +26,13 @@ static void put_extents(struct buf *out, const struct extents *set, uint64_t siz
     unsigned shift = shift_of(set, size);
     uint64_t at = 0;
 
-    put_number(out, set->count);
+    pack_put_number(out, set->count);
     if (set->count > 0)
-        put_number(out, shift);
+        pack_put_number(out, shift);
     for (size_t i = 0; i < set->count; i++) {
         uint64_t start = set->ranges[i].start >> shift, last = (set->ranges[i].end - 1) >> shift;
-        put_number(out, start - at);
-        put_number(out, last + 1 - start);
+        pack_put_number(out, start - at);
+        pack_put_number(out, last + 1 - start);
         at = last + 1;
     }
 }
@@ -67,117 +45,51 @@ static bool is_same(const struct extents *a, const struct extents *b)
 
 void blob_record_encode(const struct blob_record *record, struct buf *out)
 {
-    put_number(out, BLOB_RECORD_VERSION);
-    put_number(out, record->complete);
-    put_number(out, record->size);
-    put_number(out, (uint64_t)record->last_used_ms);
-    put_number(out, (uint64_t)record->verified_ms);
-    put_text(out, record->media_type);
-    put_text(out, record->boot_id);
+    pack_put_number(out, BLOB_RECORD_VERSION);
+    pack_put_number(out, record->complete);
+    pack_put_number(out, record->size);
+    pack_put_number(out, (uint64_t)record->last_used_ms);
+    pack_put_number(out, (uint64_t)record->verified_ms);
+    pack_put_text(out, record->media_type);
+    pack_put_text(out, record->boot_id);
     put_extents(out, &record->present, record->size);
-    put_number(out, is_same(&record->present, &record->durable));
+    pack_put_number(out, is_same(&record->present, &record->durable));
     if (!is_same(&record->present, &record->durable))
         put_extents(out, &record->durable, record->size);
 }
 
 void tag_record_encode(const struct tag_record *record, struct buf *out)
 {
-    put_number(out, RECORD_VERSION);
-    put_digest(out, &record->digest);
-    put_number(out, record->size);
-    put_text(out, record->media_type);
-    put_number(out, (uint64_t)record->checked);
-    put_number(out, (uint64_t)record->confirmed);
-    put_text(out, record->upstream);
-    put_text(out, record->repository);
-    put_text(out, record->tag);
+    pack_put_number(out, RECORD_VERSION);
+    pack_put_digest(out, &record->digest);
+    pack_put_number(out, record->size);
+    pack_put_text(out, record->media_type);
+    pack_put_number(out, (uint64_t)record->checked);
+    pack_put_number(out, (uint64_t)record->confirmed);
+    pack_put_text(out, record->upstream);
+    pack_put_text(out, record->repository);
+    pack_put_text(out, record->tag);
 }
 
 void holding_record_encode(const struct holding_record *record, struct buf *out)
 {
-    put_number(out, RECORD_VERSION);
-    put_number(out, record->size);
-    put_number(out, record->is_manifest);
-    put_number(out, record->learned);
-    put_text(out, record->upstream);
+    pack_put_number(out, RECORD_VERSION);
+    pack_put_number(out, record->size);
+    pack_put_number(out, record->is_manifest);
+    pack_put_number(out, record->learned);
+    pack_put_text(out, record->upstream);
     if (record->is_manifest)
-        put_text(out, record->repository);
+        pack_put_text(out, record->repository);
     if (record->is_manifest && record->repository[0] != '\0')
-        put_digest(out, &record->digest);
+        pack_put_digest(out, &record->digest);
 }
 
-/* ---- reading: a cursor that remembers that something was wrong ---- */
+/* ---- reading ---- */
 
-struct cursor {
-    struct view rest;
-    bool bad;
-};
-
-static uint64_t get_number(struct cursor *cursor)
+static void get_extents(struct pack_cursor *cursor, struct extents *set, uint64_t size)
 {
-    uint64_t value = 0;
-
-    for (unsigned shift = 0; shift < 64 && cursor->rest.length > 0; shift += 7) {
-        unsigned char byte = (unsigned char)cursor->rest.data[0];
-        cursor->rest.data++;
-        cursor->rest.length--;
-        if (shift == 63 && byte > 1)
-            break;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return value;
-    }
-    cursor->bad = true;
-    return 0;
-}
-
-static bool get_bool(struct cursor *cursor)
-{
-    uint64_t value = get_number(cursor);
-
-    cursor->bad |= value > 1;
-    return value == 1;
-}
-
-static void get_bytes(struct cursor *cursor, void *into, size_t length)
-{
-    if (cursor->bad || length > cursor->rest.length) {
-        cursor->bad = true;
-        return;
-    }
-    memcpy(into, cursor->rest.data, length);
-    cursor->rest.data += length;
-    cursor->rest.length -= length;
-}
-
-static void get_text(struct cursor *cursor, char *into, size_t size)
-{
-    uint64_t length = get_number(cursor);
-
-    if (length >= size) {
-        cursor->bad = true;
-        return;
-    }
-    get_bytes(cursor, into, length);
-    into[length] = '\0';
-    cursor->bad |= !cursor->bad && strlen(into) != length;
-}
-
-static void get_digest(struct cursor *cursor, struct digest *digest)
-{
-    uint64_t algorithm = get_number(cursor);
-
-    if (cursor->bad || algorithm > DIGEST_SHA512) {
-        cursor->bad = true;
-        return;
-    }
-    digest->algorithm = (enum digest_algorithm)algorithm;
-    get_bytes(cursor, digest->bytes, digest_length(digest));
-}
-
-static void get_extents(struct cursor *cursor, struct extents *set, uint64_t size)
-{
-    uint64_t count = get_number(cursor), shift = count > 0 ? get_number(cursor) : 0, at = 0;
+    uint64_t count = pack_get_number(cursor), shift = count > 0 ? pack_get_number(cursor) : 0,
+             at = 0;
 
     if (shift > 63 || count > EXTENTS_MAX || count > cursor->rest.length) {
         cursor->bad = true;
@@ -185,7 +97,7 @@ static void get_extents(struct cursor *cursor, struct extents *set, uint64_t siz
     }
     uint64_t units = size == 0 ? 0 : ((size - 1) >> shift) + 1;
     for (uint64_t i = 0; i < count && !cursor->bad; i++) {
-        uint64_t gap = get_number(cursor), length = get_number(cursor);
+        uint64_t gap = pack_get_number(cursor), length = pack_get_number(cursor);
         if (cursor->bad || length == 0 || (i > 0 && gap == 0) || gap > units - at ||
             length > units - at - gap) {
             cursor->bad = true;
@@ -195,19 +107,6 @@ static void get_extents(struct cursor *cursor, struct extents *set, uint64_t siz
         at = start + length;
         extents_add(set, (struct extent){start << shift, at == units ? size : at << shift});
     }
-}
-
-static struct cursor begin(struct view bytes, uint64_t version)
-{
-    struct cursor cursor = {.rest = bytes};
-
-    cursor.bad = get_number(&cursor) != version;
-    return cursor;
-}
-
-static bool is_done(const struct cursor *cursor)
-{
-    return !cursor->bad && cursor->rest.length == 0;
 }
 
 void blob_record_release(struct blob_record *record)
@@ -228,21 +127,21 @@ static bool could_be(const struct blob_record *record)
 
 bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
 {
-    struct cursor cursor = begin(bytes, BLOB_RECORD_VERSION);
+    struct pack_cursor cursor = pack_begin(bytes, BLOB_RECORD_VERSION);
     struct blob_record record = {0};
 
-    record.complete = get_bool(&cursor);
-    record.size = get_number(&cursor);
-    record.last_used_ms = (int64_t)get_number(&cursor);
-    record.verified_ms = (int64_t)get_number(&cursor);
-    get_text(&cursor, record.media_type, sizeof(record.media_type));
-    get_text(&cursor, record.boot_id, sizeof(record.boot_id));
+    record.complete = pack_get_bool(&cursor);
+    record.size = pack_get_number(&cursor);
+    record.last_used_ms = (int64_t)pack_get_number(&cursor);
+    record.verified_ms = (int64_t)pack_get_number(&cursor);
+    pack_get_text(&cursor, record.media_type, sizeof(record.media_type));
+    pack_get_text(&cursor, record.boot_id, sizeof(record.boot_id));
     get_extents(&cursor, &record.present, record.size);
-    if (!get_bool(&cursor))
+    if (!pack_get_bool(&cursor))
         get_extents(&cursor, &record.durable, record.size);
     else
         extents_copy(&record.present, &record.durable);
-    if (!is_done(&cursor) || !could_be(&record)) {
+    if (!pack_is_done(&cursor) || !could_be(&record)) {
         blob_record_release(&record);
         return false;
     }
@@ -252,18 +151,18 @@ bool blob_record_decode(struct view bytes, struct blob_record *ret_record)
 
 bool tag_record_decode(struct view bytes, struct tag_record *ret_record)
 {
-    struct cursor cursor = begin(bytes, RECORD_VERSION);
+    struct pack_cursor cursor = pack_begin(bytes, RECORD_VERSION);
     struct tag_record record = {0};
 
-    get_digest(&cursor, &record.digest);
-    record.size = get_number(&cursor);
-    get_text(&cursor, record.media_type, sizeof(record.media_type));
-    record.checked = (int64_t)get_number(&cursor);
-    record.confirmed = (int64_t)get_number(&cursor);
-    get_text(&cursor, record.upstream, sizeof(record.upstream));
-    get_text(&cursor, record.repository, sizeof(record.repository));
-    get_text(&cursor, record.tag, sizeof(record.tag));
-    if (!is_done(&cursor))
+    pack_get_digest(&cursor, &record.digest);
+    record.size = pack_get_number(&cursor);
+    pack_get_text(&cursor, record.media_type, sizeof(record.media_type));
+    record.checked = (int64_t)pack_get_number(&cursor);
+    record.confirmed = (int64_t)pack_get_number(&cursor);
+    pack_get_text(&cursor, record.upstream, sizeof(record.upstream));
+    pack_get_text(&cursor, record.repository, sizeof(record.repository));
+    pack_get_text(&cursor, record.tag, sizeof(record.tag));
+    if (!pack_is_done(&cursor))
         return false;
     *ret_record = record;
     return true;
@@ -271,18 +170,18 @@ bool tag_record_decode(struct view bytes, struct tag_record *ret_record)
 
 bool holding_record_decode(struct view bytes, struct holding_record *ret_record)
 {
-    struct cursor cursor = begin(bytes, RECORD_VERSION);
+    struct pack_cursor cursor = pack_begin(bytes, RECORD_VERSION);
     struct holding_record record = {0};
 
-    record.size = get_number(&cursor);
-    record.is_manifest = get_bool(&cursor);
-    record.learned = get_bool(&cursor);
-    get_text(&cursor, record.upstream, sizeof(record.upstream));
+    record.size = pack_get_number(&cursor);
+    record.is_manifest = pack_get_bool(&cursor);
+    record.learned = pack_get_bool(&cursor);
+    pack_get_text(&cursor, record.upstream, sizeof(record.upstream));
     if (record.is_manifest)
-        get_text(&cursor, record.repository, sizeof(record.repository));
+        pack_get_text(&cursor, record.repository, sizeof(record.repository));
     if (record.repository[0] != '\0')
-        get_digest(&cursor, &record.digest);
-    if (!is_done(&cursor))
+        pack_get_digest(&cursor, &record.digest);
+    if (!pack_is_done(&cursor))
         return false;
     *ret_record = record;
     return true;
