@@ -32,7 +32,7 @@ struct registry {
 
 /* Starts to serve on `fd`, a listening socket, in a thread of its own. Thread: main. */
 void registry_start(struct registry *registry, size_t number, int fd, struct store *store,
-                    struct fetchers *fetchers);
+                    struct fetchers *fetchers, struct layers *layers);
 
 /* Stops accepting; running answers may end. With the last of them `ended` is posted to `loop`,
  * once, and the thread ends. Thread: main. */

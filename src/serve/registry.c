@@ -238,13 +238,14 @@ static void on_cut(struct mail *mail)
 }
 
 void registry_start(struct registry *registry, size_t number, int fd, struct store *store,
-                    struct fetchers *fetchers)
+                    struct fetchers *fetchers, struct layers *layers)
 {
     static const struct conn_events events = {on_accept,  on_request, on_refused, on_writable,
                                               on_overdue, on_gone,    on_closed};
     char name[16];
 
-    *registry = (struct registry){.services = {&registry->loop, store->config, store, fetchers}};
+    *registry =
+        (struct registry){.services = {&registry->loop, store->config, store, fetchers, layers}};
     registry->drain.deliver = on_drain;
     registry->cut.deliver = on_cut;
     (void)snprintf(name, sizeof(name), "serve-%u", (unsigned)number % 1000);

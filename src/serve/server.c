@@ -17,6 +17,7 @@
 #include "cache/store.h"
 #include "io/disk.h"
 #include "io/listener.h"
+#include "model/layers.h"
 #include "serve/admin.h"
 #include "serve/registry.h"
 
@@ -32,6 +33,7 @@ struct server {
     struct loop loop; /* main's */
     struct store store;
     struct fetchers fetchers;
+    struct layers layers;
     struct registry *registries; /* owned; serve_threads of them */
     struct mail *ended;          /* owned; one for each */
     size_t running;              /* registries that have not ended */
@@ -250,17 +252,20 @@ static void run(struct server *server, const int *fds, int admin_fd)
     add_timer(server, &server->drain_timer, NULL, 0);
     add_signal(server, &server->terminate, SIGTERM);
     add_signal(server, &server->interrupt, SIGINT);
+    layers_init(&server->layers);
     fetchers_start(&server->fetchers, &server->store);
     scrubber_start(&server->scrubber, &server->store);
     admin_init(&server->admin, &server->loop, admin_fd, &server->scrubber);
     server->running = config->serve_threads;
     for (size_t i = 0; i < config->serve_threads; i++)
-        registry_start(&server->registries[i], i, fds[i], &server->store, &server->fetchers);
+        registry_start(&server->registries[i], i, fds[i], &server->store, &server->fetchers,
+                       &server->layers);
     loop_run(&server->loop);
     scrubber_stop(&server->scrubber);
     for (size_t i = 0; i < config->serve_threads; i++)
         registry_join(&server->registries[i]);
     fetchers_stop(&server->fetchers);
+    layers_release(&server->layers);
     evictor_release(&server->evictor);
     scrubber_release(&server->scrubber);
     for (size_t i = 0; i < config->serve_threads; i++)
