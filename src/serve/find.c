@@ -9,6 +9,7 @@
 #include "base/stats.h"
 #include "cache/lookup.h"
 #include "cache/tag.h"
+#include "serve/find_layer.h"
 #include "serve/find_model.h"
 #include "wire/hub.h"
 
@@ -500,6 +501,10 @@ void find_digest(struct request *request, bool is_manifest)
         request->size = holding.size;
     request->exchange.upstream = upstream->config->name;
     source_init(&request->source, upstream, repository, is_manifest, digest);
+    if (upstream->config->is_hub && !is_manifest) {
+        find_layer(request);
+        return;
+    }
     if (request->exchange.method == HTTP_METHOD_HEAD && !is_manifest) {
         head_of_blob(request);
         return;

@@ -239,19 +239,20 @@ static void on_cut(struct mail *mail)
     listener_cut(&registry->listener);
 }
 
-void registry_start(struct registry *registry, size_t number, int fd, struct store *store,
-                    struct fetchers *fetchers, struct importer *importer)
+void registry_start(struct registry *registry, size_t number, int fd,
+                    const struct services *services)
 {
     static const struct conn_events events = {on_accept,  on_request, on_refused, on_writable,
                                               on_overdue, on_gone,    on_closed};
     char name[16];
 
-    *registry = (struct registry){.services = {&registry->loop, store->config, store, fetchers, importer}};
+    *registry = (struct registry){.services = *services};
+    registry->services.loop = &registry->loop;
     registry->drain.deliver = on_drain;
     registry->cut.deliver = on_cut;
     (void)snprintf(name, sizeof(name), "serve-%u", (unsigned)number % 1000);
     loop_init(&registry->loop, name, true);
-    listener_init(&registry->listener, &registry->loop, fd, store->config, &events, true);
+    listener_init(&registry->listener, &registry->loop, fd, services->config, &events, true);
     loop_start(&registry->loop);
 }
 
