@@ -135,6 +135,7 @@ static void hub_refusal_wait__reads_rate_limits(void **state)
         {" \"resolvers\" ; r = 0 ;\tt = 7 ; w = 300 ", 7},
         {"\"api\";r=0;t=0", 0},
         {"\"api\";r=0;t=5, \"pages\";r=0;t=9,\"resolvers\";r=1;t=200", 9},
+        {"\"api\";r=0;t=9, \"pages\";r=0;t=5", 9},
         {"\"a;r=0;t=1\";r=0;t=2", 2},
         {"\"a\\\";r=0;t=1\";r=0;t=2", 2},
         {"\"api\";r=0;t=1;t=2", 2},
