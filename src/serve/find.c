@@ -501,7 +501,7 @@ void find_digest(struct request *request, bool is_manifest)
         request->size = holding.size;
     request->exchange.upstream = upstream->config->name;
     source_init(&request->source, upstream, repository, is_manifest, digest);
-    if (upstream->config->is_hub && !is_manifest) {
+    if (upstream->config->is_hub && !is_manifest && !find_model_is_document(request)) {
         find_layer(request);
         return;
     }
