@@ -4,6 +4,7 @@ import io
 import json
 import random
 import re
+import shutil
 
 import pytest
 
@@ -279,3 +280,18 @@ def test_layers_are_the_oracles_bytes_with_the_hub_stopped(mirror_of, hub, tmp_p
         reply = mirror.get(target, headers={"Range": "bytes=-51"})
         assert reply.body == data[-51:]
         assert mirror.get(target, headers={"Range": f"bytes={len(data)}-"}).status == 416
+
+
+def test_documents_that_were_evicted_are_made_again(mirror_of, hub):
+    """By many at once: nobody asks the hub for them, which has none."""
+    hub.add("Org/Model", SMALL)
+    mirror = mirror_of(hub, tag_ttl="1h")
+    before = Image(mirror, "hf/org/model").digest
+    for _ in range(20):
+        mirror.stop()
+        shutil.rmtree(mirror.cache / "blobs")
+        (mirror.cache / "blobs").mkdir()
+        mirror.start()
+        asked = len(hub.requests)
+        assert set(in_threads(8, lambda _: Image(mirror, "hf/org/model").digest)) == {before}
+        assert len(hub.requests) == asked
