@@ -1,7 +1,7 @@
 /*
- * The import as a whole. import_step() is called whenever something has ended, and does what is to be done next. What
- * fails is tried again from where it was, after a pause; the asks hear of it when it fails for
- * good.
+ * The import as a whole. import_step() is called whenever something has ended, and does what is to
+ * be done next. What fails is tried again from where it was, after a pause; the asks hear of it
+ * when it fails for good.
  */
 #include "model/import.h"
 
