@@ -55,7 +55,10 @@ bool intake_has_cells(const struct intake *intake);
 /* How many bytes of `range` are missing; to the end of the blob when that is known. */
 uint64_t intake_missing(const struct intake *intake, struct extent range);
 
-/* Whether the size is known and all can be read. */
+/* Whether the size is known and all is in the file. */
+bool intake_is_written(const struct intake *intake);
+
+/* The same, and all can be read. */
 bool intake_is_whole(const struct intake *intake);
 
 /* What these will take on the disk when they are here. */

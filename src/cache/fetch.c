@@ -389,10 +389,8 @@ static void chunk_is_wrong(struct fetch *fetch, const struct verdict *verdict)
         fail(fetch, verdict->has_older ? ERR_DIGEST_MISMATCH : ERR_CHUNK_MISMATCH, 0);
         return;
     }
-    if (sender == &sources->list[0]) {
-        (void)sources_rotate(sources);
-        segments_turn(&fetch->segments); /* also where it redirects to is asked anew */
-    }
+    if (sender == &sources->list[0] && sources_rotate(sources))
+        segments_turn(&fetch->segments);
     ask_on(fetch);
 }
 

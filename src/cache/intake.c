@@ -77,6 +77,12 @@ uint64_t intake_missing(const struct intake *intake, struct extent range)
     return range.start < range.end ? extents_missing(intake_written(intake), range) : 0;
 }
 
+bool intake_is_written(const struct intake *intake)
+{
+    return intake->blob->size != BLOB_SIZE_UNKNOWN &&
+           intake_missing(intake, (struct extent){0, UINT64_MAX}) == 0;
+}
+
 bool intake_is_whole(const struct intake *intake)
 {
     const struct blob *blob = intake->blob;

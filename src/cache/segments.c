@@ -588,7 +588,7 @@ enum err segments_ask(struct segments *segments)
     uint64_t size = size_of(segments);
 
     if (segments->whole_only) {
-        if (segments->count == 0)
+        if (segments->count == 0 && !intake_is_written(segments->intake))
             start(segments, (struct extent){0, UINT64_MAX});
         return OK;
     }

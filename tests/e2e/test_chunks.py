@@ -246,6 +246,7 @@ def test_an_upstream_without_ranges(cold):
     case.slice(30 * MiB, 30 * MiB + 9)
     case.whole()
     assert case.wrongs() == 1 and case.sent() <= 2 * SIZE
+    assert len(case.upstream.seen("GET", DIGEST)) == 2
 
 
 def test_a_wrong_size(cold):
