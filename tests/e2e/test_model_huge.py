@@ -37,8 +37,10 @@ def test_twenty_gigabytes(entrepot, hub):
     files = SMALL | {f"model-{i}.safetensors": Made(size * GiB, 50 + i) for i, size in enumerate([9, 6, 5])}
     hub.cdn.big = 4 * GiB  # more than that only by ranges
     hub.add("Org/Huge", files)
-    mirror = entrepot({"hf": hub.url}, cache_size="40GiB")
-    image = Image(mirror, "hf/org/huge", headers=PATIENT)
+    mirror = entrepot({"hf": hub.url}, cache_size="40GiB", import_hold="1s")
+    target = "/v2/hf/org/huge/manifests/latest"
+    wait_until(lambda: mirror.get(target).status == 200, "it is imported", timeout=1200)
+    image = Image(mirror, "hf/org/huge")
     spent, sent = processor_seconds(mirror), hub.cdn.body_bytes() + hub.body_bytes("resolve-cache")
     print(f"upstream bytes / size = {sent / size_of(files):.6f}")
     print(f"disk / size = {taken(mirror) / size_of(files):.5f}")
