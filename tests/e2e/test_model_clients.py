@@ -10,6 +10,7 @@ from harness.content import Made, as_content
 from harness.estargz import read_layer
 from harness.model import Image
 from harness.pypi import real_model
+from harness.readme import block
 from harness.util import MiB, noise
 
 pytestmark = pytest.mark.clients
@@ -53,6 +54,16 @@ def test_one_file_is_copied_out_of_a_model(name, mirror):
     """COPY --from, from a cold start: the builder's first request begins the import."""
     built = build(name, mirror, "FROM scratch\nCOPY --from=127.0.0.1:5000/hf/org/model /config.json .\n")
     assert built == sums({"config.json": FILES["config.json"]})
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_readmes_dockerfile(name, entrepot, hub):
+    """But for what it builds upon, which is somebody else's."""
+    files = {"model.safetensors": noise(MiB, 4), "config.json": b"{}", "README.md": b"# Not copied\n"}
+    hub.add("Qwen/Qwen2.5-0.5B", files)
+    dockerfile = block("model-dockerfile").replace("FROM python:3.12-slim", "FROM scratch")
+    built = build(name, entrepot({"hf": hub.url}), dockerfile)
+    assert built == sums({name: files[name] for name in ("model.safetensors", "config.json")}, "model/")
 
 
 @pytest.mark.parametrize("name", BUILDERS)
