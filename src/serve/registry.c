@@ -63,8 +63,8 @@ static void on_listed(struct mail *mail)
 /* Nothing refers to an image of a model; what tags there are its hub knows. */
 static void answer_list_of_hub(struct request *request)
 {
-    static const char none[] = "{\"schemaVersion\":2,\"mediaType\":\"" IMAGE_INDEX_TYPE
-                               "\",\"manifests\":[]}";
+    static const char none[] =
+        "{\"schemaVersion\":2,\"mediaType\":\"" IMAGE_INDEX_TYPE "\",\"manifests\":[]}";
 
     if (request->route.kind == ROUTE_TAGS) {
         request_fail(request, ERR_TAGS_UNSUPPORTED);
