@@ -31,7 +31,7 @@ def processor_seconds(mirror):
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_twenty_gigabytes(entrepot, hub):
     """Each byte crosses once and lies on the disk once; the layers are whole with the hub stopped."""
     files = SMALL | {f"model-{i}.safetensors": Made(size * GiB, 50 + i) for i, size in enumerate([9, 6, 5])}
