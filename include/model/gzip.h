@@ -36,6 +36,9 @@ struct gzip_spot {
  * in the trailer only. */
 void gzip_locate(uint64_t payload, uint32_t crc32, uint64_t offset, struct gzip_spot *ret_spot);
 
+/* How many bytes of the payload stand before `offset` of the member, which may be its end. */
+uint64_t gzip_payload_before(uint64_t payload, uint64_t offset);
+
 /* The footer for a TOC member that begins at `toc_offset` of the blob: models.md 1.3. */
 void gzip_footer(uint64_t toc_offset, uint8_t out[GZIP_FOOTER]);
 

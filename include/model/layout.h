@@ -90,6 +90,9 @@ bool layout_next_uncompressed(const struct layout *layout, uint64_t *offset, uin
                               uint8_t *scratch, size_t scratch_size,
                               struct layout_piece *ret_piece);
 
+/* How many bytes of a file stand in the layer before `offset`, which may be the layer's size. */
+uint64_t layout_file_before(const struct layout *layout, size_t file, uint64_t offset);
+
 /* Writes bytes [start, end) of the TOC's JSON to `out`. */
 void layout_read_toc(const struct layout *layout, uint64_t start, uint64_t end, uint8_t *out);
 

@@ -30,9 +30,10 @@ struct registry {
     struct mail *ended;     /* borrowed; posted to main's loop when the last conn has closed */
 };
 
-/* Starts to serve on `fd`, a listening socket, in a thread of its own. Thread: main. */
-void registry_start(struct registry *registry, size_t number, int fd, struct store *store,
-                    struct fetchers *fetchers, struct importer *importer);
+/* Starts to serve on `fd`, a listening socket, in a thread of its own. `services` are copied; their
+ * loop is the registry's. Thread: main. */
+void registry_start(struct registry *registry, size_t number, int fd,
+                    const struct services *services);
 
 /* Stops accepting; running answers may end. With the last of them `ended` is posted to `loop`,
  * once, and the thread ends. Thread: main. */

@@ -4,10 +4,11 @@
 /*
  * Streams an answer, a sequence of pieces, to a connection: the only delivery path.
  *
- * A piece is bytes in memory or a range of a blob; whoever made the sequence is none of our
+ * A piece is bytes in memory, a range of a blob, or a range of a composite, which gives its parts,
+ * bytes and ranges of blobs again, as they are sent; whoever made the sequence is none of our
  * business. Of a blob that is still filling, what is there is sent, and the rest as it comes. At
  * most 4 MiB a connection a turn; windows that are not in the page cache are read by the pool
- * first.
+ * first. Small parts go out together, with what of blobs is in memory copied between them.
  *
  *   SENDING <--> PARKED    (nothing readable yet: the blob wakes us)
  *      |    <--> WARMING   (the pool reads)
@@ -24,11 +25,13 @@
 #include "base/buf.h"
 #include "cache/blob.h"
 #include "io/conn.h"
+#include "serve/composite.h"
 
 struct piece {
-    struct blob *blob;   /* borrowed; NULL: `bytes` */
-    struct view bytes;   /* borrowed */
-    uint64_t start, end; /* of the blob */
+    struct composite *composite; /* borrowed; or NULL */
+    struct blob *blob;           /* borrowed; both NULL: `bytes` */
+    struct view bytes;           /* borrowed */
+    uint64_t start, end;         /* of the composite, or of the blob */
     /* It ends where the blob ends, and with what came before it its reader has the whole: while a
      * blob that will be verified is not, its last bytes are held back (clients.md B9). */
     bool verified_end;
@@ -46,10 +49,12 @@ struct reply {
     uint64_t sent;        /* bytes of it */
     uint64_t total;       /* bytes sent in all */
     struct waiter waiter; /* PARKED */
+    struct blob *parked;  /* borrowed; where the waiter may be; NULL: nowhere */
     struct warming *warming;
-    uint64_t warm_until;    /* of the piece's blob: offset up to which it need not be asked */
-    uint64_t first_byte_us; /* when the first byte was taken by the socket; 0: not yet */
-    enum err err;           /* CUT: why */
+    const struct blob *warm_blob;   /* the last one that was read of; to be compared only */
+    uint64_t warm_from, warm_until; /* of it: what need not be asked about again */
+    uint64_t first_byte_us;         /* when the first byte was taken by the socket; 0: not yet */
+    enum err err;                   /* CUT: why */
     void (*on_end)(struct reply *reply, enum reply_result result);
 };
 

@@ -23,7 +23,8 @@ enum {
  * backslashes. `repository` is only named.
  *
  *   ERR_UPSTREAM_REFUSED   gated, disabled, or not to be read with this token, or without one
- *   ERR_NAME_UNKNOWN       no such repository, or one that is hidden from us
+ *   ERR_NAME_UNKNOWN       no such repository, or one that is hidden from us; a 404 or 410
+ *                          that gives no code
  *   ERR_MANIFEST_UNKNOWN   no such revision
  *   ERR_BLOB_UNKNOWN       no such file at that revision
  *   ERR_UPSTREAM_LIMITED   429; hub_refusal_wait() says how long

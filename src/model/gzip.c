@@ -60,6 +60,18 @@ void gzip_locate(uint64_t payload, uint32_t crc32, uint64_t offset, struct gzip_
     }
 }
 
+uint64_t gzip_payload_before(uint64_t payload, uint64_t offset)
+{
+    enum { FULL = GZIP_BLOCK_HEADER + GZIP_BLOCK };
+
+    if (offset <= GZIP_HEADER)
+        return 0;
+    uint64_t block = (offset - GZIP_HEADER) / FULL, within = (offset - GZIP_HEADER) % FULL;
+    uint64_t before =
+        block * GZIP_BLOCK + (within > GZIP_BLOCK_HEADER ? within - GZIP_BLOCK_HEADER : 0);
+    return before < payload ? before : payload;
+}
+
 void gzip_footer(uint64_t toc_offset, uint8_t out[GZIP_FOOTER])
 {
     /* FEXTRA with one subfield, "SG", of 22 bytes; then a final empty stored block, and zeros. */

@@ -67,6 +67,8 @@ bool import_files_take(struct import *import)
         import->bytes += listed->size;
         look_up(import, file);
     }
+    if (problem.length == 0 && import->count == 0)
+        buf_append_text(&problem, "it has no files");
     bool good = problem.length == 0;
     if (!good) {
         note_unfit(import, view_of_buf(&problem));

@@ -330,6 +330,21 @@ bool layout_next_uncompressed(const struct layout *layout, uint64_t *offset, uin
     return true;
 }
 
+uint64_t layout_file_before(const struct layout *layout, size_t file, uint64_t offset)
+{
+    CHECK(file < layout->entry_count && offset <= layout->sizes.layer);
+    const struct entry *entry = &layout->entries[layout->position[file]];
+    uint64_t full = gzip_member_length(NUMBERS_CHUNK);
+
+    if (entry->size == 0 || offset <= entry->blob_data)
+        return 0;
+    uint64_t chunk = (offset - entry->blob_data) / full, start = chunk * NUMBERS_CHUNK;
+    if (start >= entry->size)
+        return entry->size;
+    uint64_t payload = least(entry->size - start, NUMBERS_CHUNK);
+    return start + gzip_payload_before(payload, (offset - entry->blob_data) % full);
+}
+
 /* ---- plan ---- */
 
 /* The bytes of the members of a file's chunks. */

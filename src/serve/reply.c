@@ -11,8 +11,10 @@ enum {
     /* Bytes a turn, and the unit of asking whether the file is in memory. 1 MiB costs a tenth more
      * processor time a byte, on one connection and on sixteen, with cubic and with bbr. */
     WINDOW = 4 << 20,
-    HOLD_BACK = 16384,  /* of a body that is not verified yet */
-    GATHER_MAX = 32768, /* a blob's bytes that go out in one call with the head before them */
+    HOLD_BACK = 16384,   /* of a body that is not verified yet */
+    GATHER = 65536,      /* small parts that go out in one call */
+    GATHER_LEAST = 4096, /* no less is asked for of what is computed */
+    GATHER_MAX = 32768,  /* a blob's bytes that are copied, to go out with what is before them */
     /* What the kernel moves of a file at a time is 16 pages. A window that ends elsewhere than on
      * such a boundary makes 17 of them out of 16, for all that follows. */
     STRIDE = 65536,
@@ -52,6 +54,8 @@ static void on_warm_done(struct disk_job *job)
 
     if (reply != NULL) {
         reply->warming = NULL;
+        reply->warm_blob = warming->blob;
+        reply->warm_from = warming->offset;
         reply->warm_until = warming->offset + warming->length;
     }
     blob_unref(warming->blob);
@@ -77,11 +81,32 @@ static void warm(struct reply *reply, struct blob *blob, int fd, uint64_t offset
     disk_run(&warming->job, reply->waiter.loop);
 }
 
+/* Whether `length` bytes of a blob at `offset` are in memory. If not, or if nobody has asked yet,
+ * a window of at least that is looked at, and read by the pool if need be. */
+static bool is_warm(struct reply *reply, struct blob *blob, int fd, uint64_t offset,
+                    uint64_t length, uint64_t window)
+{
+    /* A blob that is another one at the same place costs no more than a read that sleeps. */
+    if (blob == reply->warm_blob && offset >= reply->warm_from &&
+        offset + length <= reply->warm_until)
+        return true;
+    if (!disk_is_warm(fd, offset, window)) {
+        warm(reply, blob, fd, offset, window);
+        return false;
+    }
+    reply->warm_blob = blob;
+    reply->warm_from = offset;
+    reply->warm_until = offset + window;
+    return true;
+}
+
 /* ---- sending ---- */
 
 static uint64_t length_of(const struct piece *piece)
 {
-    return piece->blob == NULL ? piece->bytes.length : piece->end - piece->start;
+    bool is_bytes = piece->blob == NULL && piece->composite == NULL;
+
+    return is_bytes ? piece->bytes.length : piece->end - piece->start;
 }
 
 /* `taken` bytes went out: moves on, over the ends of pieces. */
@@ -98,20 +123,20 @@ static void advance(struct reply *reply, uint64_t taken)
         if (part == left) {
             reply->index++;
             reply->sent = 0;
-            reply->warm_until = 0;
         }
     }
 }
 
 /* Reads a small range that is whole and in memory; false when it is not. */
-static bool read_small(const struct piece *piece, char *into)
+static bool read_small(struct blob *blob, uint64_t start, uint64_t length, char *into)
 {
-    struct blob_view view = blob_look(piece->blob, piece->start, NULL);
-    uint64_t length = piece->end - piece->start;
+    if (length > GATHER_MAX)
+        return false;
+    struct blob_view view = blob_look(blob, start, NULL);
     struct iovec part = {into, length};
 
-    return length <= GATHER_MAX && view.state == BLOB_COMPLETE && view.readable >= length &&
-           preadv2(view.fd, &part, 1, (off_t)piece->start, RWF_NOWAIT) == (ssize_t)length;
+    return view.state == BLOB_COMPLETE && view.readable >= length &&
+           preadv2(view.fd, &part, 1, (off_t)start, RWF_NOWAIT) == (ssize_t)length;
 }
 
 /* Sends bytes, and in the same call a small piece of a blob behind them. */
@@ -124,39 +149,57 @@ static ssize_t send_bytes(struct reply *reply)
     size_t count = 1;
     bool more = reply->index + 1 < reply->count;
 
-    if (more && piece[1].blob != NULL && read_small(&piece[1], small)) {
-        parts[count++] = (struct iovec){small, piece[1].end - piece[1].start};
+    if (more && piece[1].blob != NULL &&
+        read_small(piece[1].blob, piece[1].start, length_of(&piece[1]), small)) {
+        parts[count++] = (struct iovec){small, length_of(&piece[1])};
         more = reply->index + 2 < reply->count;
     }
     return conn_send(reply->conn, parts, count, more);
 }
 
-/* How far the piece's blob may be sent from `offset`; 0: parked, or ended. */
-static uint64_t sendable(struct reply *reply, const struct piece *piece, uint64_t offset,
-                         int *ret_fd)
+/* Parked: the blob wakes us. What makes a composite sees that it does. False: ended. */
+static bool wait_for(struct reply *reply, struct blob *blob, struct composite *composite)
 {
-    reply->waiter.until = piece->end;
-    struct blob_view view = blob_look(piece->blob, offset, &reply->waiter);
-    uint64_t end_offset = offset + view.readable < piece->end ? offset + view.readable : piece->end;
+    reply->parked = blob;
+    conn_want_writable(reply->conn, false);
+    enum err err = composite == NULL ? OK : composite->await(composite);
+    if (err != OK) {
+        blob_unpark(blob, &reply->waiter);
+        end(reply, REPLY_CUT, err);
+    }
+    return err == OK;
+}
 
-    *ret_fd = view.fd;
-    if (view.state == BLOB_FAILED && (view.readable == 0 || piece->verified_end)) {
+/* How far a range of a blob may be sent; 0: parked, or ended. `composite` made it, or is NULL. */
+static uint64_t sendable(struct reply *reply, const struct composite_part *part, bool verified_end,
+                         struct composite *composite, struct blob_view *ret_view)
+{
+    uint64_t offset = part->start;
+
+    reply->waiter.until = part->until;
+    struct blob_view view = blob_look(part->blob, offset, &reply->waiter);
+    uint64_t end_offset = offset + view.readable < part->end ? offset + view.readable : part->end;
+
+    *ret_view = view;
+    if (view.state == BLOB_FAILED && (view.readable == 0 || verified_end)) {
         end(reply, REPLY_CUT, view.err);
         return 0;
     }
-    if (view.readable > 0 && piece->verified_end && view.whole && view.state != BLOB_COMPLETE) {
+    if (view.readable > 0 && verified_end && view.whole && view.state != BLOB_COMPLETE) {
         uint64_t hold = view.size > HOLD_BACK ? view.size - HOLD_BACK : 0;
         end_offset = end_offset < hold ? end_offset : hold;
         if (end_offset <= offset) {
-            view = blob_look(piece->blob, BLOB_OFFSET_END, &reply->waiter);
+            view = blob_look(part->blob, BLOB_OFFSET_END, &reply->waiter);
             if (view.state == BLOB_COMPLETE || view.state == BLOB_FAILED)
-                return sendable(reply, piece, offset, ret_fd);
+                return sendable(reply, part, verified_end, composite, ret_view);
             end_offset = offset;
         }
     }
-    if (end_offset <= offset)
-        conn_want_writable(reply->conn, false); /* parked: the blob wakes us */
-    return end_offset > offset ? end_offset - offset : 0;
+    if (end_offset <= offset) {
+        (void)wait_for(reply, part->blob, composite);
+        return 0;
+    }
+    return end_offset - offset;
 }
 
 /* How much of `length` bytes at `offset` to send in what is left of the turn; 0: nothing more. */
@@ -170,32 +213,109 @@ static uint64_t window_of(uint64_t offset, uint64_t length, uint64_t budget)
 }
 
 /*
- * Sends a window of a blob. Returns as conn_send_file() does, or PAUSED.
- * Takes what it sent off the turn's budget, or all of it when the socket took less than it was
- * given: to ask it again at once would only be told EAGAIN.
+ * Sends a window of a file that is in memory, as conn_send_file() does. Takes what it sent off the
+ * turn's budget, or all of it when the socket took less than it was given: to ask it again at once
+ * would only be told EAGAIN.
  */
+static ssize_t send_window(struct reply *reply, int fd, uint64_t offset, uint64_t length,
+                           uint64_t *budget)
+{
+    ssize_t taken = conn_send_file(reply->conn, fd, offset, length);
+
+    *budget = taken == (ssize_t)length && length < *budget ? *budget - length : 0;
+    return taken;
+}
+
+/* Sends a window of a blob. Returns as conn_send_file() does, or PAUSED. */
 static ssize_t send_blob(struct reply *reply, uint64_t *budget)
 {
     const struct piece *piece = &reply->pieces[reply->index];
     uint64_t offset = piece->start + reply->sent;
-    int fd;
+    struct composite_part part = {
+        .blob = piece->blob, .start = offset, .end = piece->end, .until = piece->end};
+    struct blob_view view;
 
-    uint64_t length = sendable(reply, piece, offset, &fd);
+    uint64_t length = sendable(reply, &part, piece->verified_end, NULL, &view);
     if (length == 0)
         return PAUSED;
     length = window_of(offset, length, *budget);
     if (length == 0)
         return 0;
-    if (reply->warm_until < offset + length) {
-        if (!disk_is_warm(fd, offset, length)) {
-            warm(reply, piece->blob, fd, offset, length);
-            return PAUSED;
-        }
-        reply->warm_until = offset + length;
+    if (!is_warm(reply, piece->blob, view.fd, offset, length, length))
+        return PAUSED;
+    return send_window(reply, view.fd, offset, length, budget);
+}
+
+/* ---- composites ---- */
+
+/* Puts what stands in the composite from `*offset` on, up to `end`, into `into`, as far as it is in
+ * memory, small, and fits. What follows, if that is not so, is in `ret_part`. */
+static size_t gather(struct composite *composite, uint64_t *offset, uint64_t end, char *into,
+                     struct composite_part *ret_part)
+{
+    size_t length = 0;
+
+    ret_part->blob = NULL;
+    while (*offset < end && GATHER - length >= GATHER_LEAST) {
+        uint64_t next = *offset;
+        composite->next(composite, &next, end, into + length, GATHER - length, ret_part);
+        uint64_t count = next - *offset;
+        if (ret_part->blob != NULL &&
+            (count > GATHER - length ||
+             !read_small(ret_part->blob, ret_part->start, count, into + length)))
+            break;
+        ret_part->blob = NULL;
+        *offset = next;
+        length += count;
     }
-    ssize_t taken = conn_send_file(reply->conn, fd, offset, length);
-    *budget = taken == (ssize_t)length ? *budget - length : 0;
-    return taken;
+    return length;
+}
+
+/* Sends a range of a blob that is a part of a composite. */
+static ssize_t send_part(struct reply *reply, struct composite *composite,
+                         const struct composite_part *part, uint64_t *budget)
+{
+    struct blob_view view;
+
+    uint64_t length = sendable(reply, part, false, composite, &view);
+    if (length == 0)
+        return PAUSED;
+    uint64_t window = view.readable < WINDOW ? view.readable : WINDOW;
+    if (window > part->until - part->start)
+        window = part->until - part->start;
+    if (!is_warm(reply, part->blob, view.fd, part->start, length, window))
+        return PAUSED;
+    return send_window(reply, view.fd, part->start, length, budget);
+}
+
+/* Sends what is next of a composite: small parts, and then a large one. */
+static ssize_t send_composite(struct reply *reply, uint64_t *budget)
+{
+    static _Thread_local char gathered[GATHER];
+    const struct piece *piece = &reply->pieces[reply->index];
+    uint64_t offset = piece->start + reply->sent;
+    struct composite_part part;
+
+    size_t length = gather(piece->composite, &offset, piece->end, gathered, &part);
+    if (length > 0) {
+        struct iovec bytes = {gathered, length};
+        bool more = offset < piece->end || reply->index + 1 < reply->count;
+        ssize_t taken = conn_send(reply->conn, &bytes, 1, more);
+        *budget = taken == (ssize_t)length && length < *budget ? *budget - length : 0;
+        if (taken != (ssize_t)length || part.blob == NULL)
+            return taken;
+        advance(reply, length);
+    }
+    return send_part(reply, piece->composite, &part, budget);
+}
+
+static ssize_t send_some(struct reply *reply, uint64_t *budget)
+{
+    const struct piece *piece = &reply->pieces[reply->index];
+
+    if (piece->composite != NULL)
+        return send_composite(reply, budget);
+    return piece->blob != NULL ? send_blob(reply, budget) : send_bytes(reply);
 }
 
 /* Sends until the socket is full, the turn is over, or there is nothing to send. */
@@ -209,7 +329,7 @@ static void pump(struct reply *reply)
             reply->index++;
             continue;
         }
-        ssize_t taken = piece->blob == NULL ? send_bytes(reply) : send_blob(reply, &budget);
+        ssize_t taken = send_some(reply, &budget);
         if (taken == PAUSED)
             return;
         if (taken < 0) {
@@ -230,6 +350,7 @@ static void on_wake(struct mail *mail)
 {
     struct reply *reply = container_of(mail, struct reply, waiter.mail);
 
+    reply->parked = NULL;
     pump(reply);
 }
 
@@ -256,8 +377,7 @@ void reply_abandon(struct reply *reply)
         return;
     if (reply->warming != NULL)
         reply->warming->reply = NULL;
-    for (size_t i = 0; i < reply->count; i++)
-        if (reply->pieces[i].blob != NULL)
-            blob_unpark(reply->pieces[i].blob, &reply->waiter);
+    if (reply->parked != NULL)
+        blob_unpark(reply->parked, &reply->waiter);
     reply->pieces = NULL;
 }

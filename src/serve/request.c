@@ -17,6 +17,7 @@ static void stop_waiting(struct request *request)
 {
     if (request->blob != NULL)
         blob_unpark(request->blob, &request->waiter);
+    layer_view_leave(&request->layer, &request->waiter);
     flight_leave(&request->services->store->flights, &request->caller);
 }
 
@@ -24,10 +25,13 @@ static void on_done(struct exchange *exchange)
 {
     struct request *request = container_of(exchange, struct request, exchange);
 
-    if (exchange->err == ERR_DISK_FAILED && request->blob != NULL)
-        scrubber_suspect(request->services->store, &request->blob->digest);
+    const struct blob *blob = request->blob != NULL ? request->blob : request->layer.blob;
+
+    if (exchange->err == ERR_DISK_FAILED && blob != NULL)
+        scrubber_suspect(request->services->store, &blob->digest);
     stop_waiting(request);
     request_drop_blob(request);
+    layer_view_release(&request->layer);
     *request->place = NULL;
     exchange_release(exchange);
     selection_release(&request->selection);
@@ -123,6 +127,16 @@ void request_answer_head(struct request *request)
     exchange_send(&request->exchange);
 }
 
+/* What of the blob, or of the layer, is sent. */
+static struct piece piece_of(struct request *request, struct extent extent)
+{
+    struct piece piece = {.blob = request->blob, .start = extent.start, .end = extent.end};
+
+    if (request->layer.layer != NULL)
+        piece.composite = &request->layer.composite;
+    return piece;
+}
+
 /* B6: a part for each range, in their order, never merged; exact Content-Length. */
 static void answer_parts(struct request *request, uint64_t size, const struct extent *extents,
                          size_t count)
@@ -146,8 +160,7 @@ static void answer_parts(struct request *request, uint64_t size, const struct ex
                    (unsigned long long)extents[i].start, (unsigned long long)(extents[i].end - 1),
                    (unsigned long long)size);
         pieces[2 * i].bytes.length = heads->length - before;
-        pieces[2 * i + 1] =
-            (struct piece){.blob = request->blob, .start = extents[i].start, .end = extents[i].end};
+        pieces[2 * i + 1] = piece_of(request, extents[i]);
         length += extents[i].end - extents[i].start;
     }
     size_t before = heads->length;
@@ -172,13 +185,26 @@ static void answer_part(struct request *request, uint64_t size, struct extent ex
         exchange_field(exchange, "Content-Range", "bytes %llu-%llu/%llu",
                        (unsigned long long)extent.start, (unsigned long long)(extent.end - 1),
                        (unsigned long long)size);
+    struct piece *piece = exchange_pieces(exchange, 1);
+    *piece = piece_of(request, extent);
     /* B9: with what it had before, the client then has the whole of the blob. */
-    exchange_pieces(exchange, 1)[0] =
-        (struct piece){.blob = request->blob,
-                       .start = extent.start,
-                       .end = extent.end,
-                       .verified_end = selection_is_rest(&request->selection, size, &offset)};
+    piece->verified_end = selection_is_rest(&request->selection, size, &offset);
     exchange_send_pieces(exchange, 1);
+}
+
+bool request_refuse_range(struct request *request, uint64_t size)
+{
+    enum err err = OK;
+
+    if (selection_is_outside(&request->selection, size))
+        err = ERR_RANGE_UNSATISFIABLE;
+    else if (selection_is_excessive(&request->selection, size))
+        err = ERR_TOO_MANY_RANGES;
+    if (err == OK)
+        return false;
+    request->size = size;
+    request_fail(request, err);
+    return true;
 }
 
 void request_answer_blob(struct request *request, uint64_t size)
@@ -187,17 +213,13 @@ void request_answer_blob(struct request *request, uint64_t size)
     struct extent *extents;
     size_t count;
 
-    if (selection_is_outside(selection, size)) {
-        request->size = size;
-        request_fail(request, ERR_RANGE_UNSATISFIABLE);
+    if (request_refuse_range(request, size))
         return;
+    if (request->blob != NULL) {
+        blob_unpark(request->blob,
+                    &request->waiter); /* what it waited for may have come just now */
+        touch(request);
     }
-    if (selection_is_excessive(selection, size)) {
-        request_fail(request, ERR_TOO_MANY_RANGES);
-        return;
-    }
-    blob_unpark(request->blob, &request->waiter); /* what it waited for may have come just now */
-    touch(request);
     extents = selection_extents(selection, size, &count);
     if (selection->count > 1)
         answer_parts(request, size, extents, count);

@@ -17,6 +17,7 @@
 #include "cache/store.h"
 #include "io/disk.h"
 #include "io/listener.h"
+#include "model/layers.h"
 #include "serve/admin.h"
 #include "serve/registry.h"
 
@@ -33,6 +34,7 @@ struct server {
     struct store store;
     struct fetchers fetchers;
     struct importer importer;
+    struct layers layers;
     struct registry *registries; /* owned; serve_threads of them */
     struct mail *ended;          /* owned; one for each */
     size_t running;              /* registries that have not ended */
@@ -241,6 +243,11 @@ static enum err bind_all(const struct config *config, int *fds, int *ret_admin,
 static void run(struct server *server, const int *fds, int admin_fd)
 {
     const struct config *config = server->config;
+    struct services services = {.config = config,
+                                .store = &server->store,
+                                .fetchers = &server->fetchers,
+                                .importer = &server->importer,
+                                .layers = &server->layers};
 
     loop_init(&server->loop, "main", false);
     evictor_init(&server->evictor, &server->store, &server->loop);
@@ -251,20 +258,21 @@ static void run(struct server *server, const int *fds, int admin_fd)
     add_timer(server, &server->drain_timer, NULL, 0);
     add_signal(server, &server->terminate, SIGTERM);
     add_signal(server, &server->interrupt, SIGINT);
+    layers_init(&server->layers);
     fetchers_start(&server->fetchers, &server->store);
     importer_start(&server->importer, &server->store, &server->fetchers);
     scrubber_start(&server->scrubber, &server->store);
     admin_init(&server->admin, &server->loop, admin_fd, &server->scrubber, &server->importer);
     server->running = config->serve_threads;
     for (size_t i = 0; i < config->serve_threads; i++)
-        registry_start(&server->registries[i], i, fds[i], &server->store, &server->fetchers,
-                       &server->importer);
+        registry_start(&server->registries[i], i, fds[i], &services);
     loop_run(&server->loop);
     scrubber_stop(&server->scrubber);
     for (size_t i = 0; i < config->serve_threads; i++)
         registry_join(&server->registries[i]);
     importer_stop(&server->importer);
     fetchers_stop(&server->fetchers);
+    layers_release(&server->layers);
     evictor_release(&server->evictor);
     scrubber_release(&server->scrubber);
     for (size_t i = 0; i < config->serve_threads; i++)

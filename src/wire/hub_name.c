@@ -60,7 +60,7 @@ static bool decode(struct view tag, char out[GRAMMAR_TAG_SIZE])
         return false;
     for (size_t i = 0; i < tag.length; i++) {
         bool is_slash = tag.data[i] == '-' && i + 1 < tag.length && tag.data[i + 1] == '-';
-        out[length++] = is_slash ? '/' : tag.data[i];
+        out[length++] = (char)(is_slash ? '/' : tag.data[i]);
         i += is_slash;
     }
     out[length] = '\0';

@@ -4,67 +4,38 @@
 
 /* ---- what it means ---- */
 
-enum { ANY_STATUS = 0 };
-
-/* The first row that fits counts; what is said of a repository has its name in the middle. */
+/* The first row that fits counts; what is said has the repository's name in the middle. */
 static const struct refusal {
-    unsigned status;
-    struct view code, message; /* empty: any */
+    unsigned status; /* 0: any */
     enum err err;
+    const char *code, *message; /* NULL: any */
     const char *before, *after;
 } refusals[] = {
-    {ANY_STATUS,
-     {"GatedRepo", 9},
-     {NULL, 0},
-     ERR_UPSTREAM_REFUSED,
-     "the hub says that access to ",
+    {0, ERR_UPSTREAM_REFUSED, "GatedRepo", NULL, "the hub says that access to ",
      " is restricted: ask for access on its page, and give Entrepot a token that has it "
      "(password_file)"},
-    {ANY_STATUS,
-     {NULL, 0},
-     {"Access to this resource is disabled.", 36},
-     ERR_UPSTREAM_REFUSED,
-     "the hub has disabled ",
+    {0, ERR_UPSTREAM_REFUSED, NULL, "Access to this resource is disabled.", "the hub has disabled ",
      ": nobody can fetch it"},
-    {ANY_STATUS,
-     {"RepoNotFound", 12},
-     {NULL, 0},
-     ERR_NAME_UNKNOWN,
-     "the hub knows no repository ",
+    {0, ERR_NAME_UNKNOWN, "RepoNotFound", NULL, "the hub knows no repository ",
      ", or hides it: check its name; if it is private, give Entrepot a token that may read it "
      "(password_file)"},
-    {ANY_STATUS,
-     {"RevisionNotFound", 16},
-     {NULL, 0},
-     ERR_MANIFEST_UNKNOWN,
-     "the hub knows no such revision of ",
+    {0, ERR_MANIFEST_UNKNOWN, "RevisionNotFound", NULL, "the hub knows no such revision of ",
      ": as a tag, write one of its branches or tags, with -- for a slash, or a whole commit"},
-    {ANY_STATUS,
-     {"EntryNotFound", 13},
-     {NULL, 0},
-     ERR_BLOB_UNKNOWN,
-     "the hub has no such file in ",
+    {0, ERR_BLOB_UNKNOWN, "EntryNotFound", NULL, "the hub has no such file in ",
      " at this revision"},
-    {401,
-     {NULL, 0},
-     {NULL, 0},
-     ERR_UPSTREAM_REFUSED,
-     "the hub does not let Entrepot read ",
+    {401, ERR_UPSTREAM_REFUSED, NULL, NULL, "the hub does not let Entrepot read ",
      ": check its name, and the token that Entrepot has (password_file)"},
-    {403,
-     {NULL, 0},
-     {NULL, 0},
-     ERR_UPSTREAM_REFUSED,
-     "the hub forbids to read ",
+    {403, ERR_UPSTREAM_REFUSED, NULL, NULL, "the hub forbids to read ",
      ": give Entrepot a token that may (password_file)"},
-    {404,
-     {NULL, 0},
-     {NULL, 0},
-     ERR_NAME_UNKNOWN,
-     "the hub does not find what was asked of ",
+    {404, ERR_NAME_UNKNOWN, NULL, NULL, "the hub does not find what was asked of ",
      ": check its name"},
-    {410, {NULL, 0}, {NULL, 0}, ERR_NAME_UNKNOWN, "the hub no longer has ", ""},
+    {410, ERR_NAME_UNKNOWN, NULL, NULL, "the hub no longer has ", ""},
 };
+
+static bool fits(const char *wanted, struct view text)
+{
+    return wanted == NULL || view_equal(view_of(wanted), text);
+}
 
 /* The row for it, or NULL. What a server error or a limit says besides is not to be believed. */
 static const struct refusal *find_refusal(unsigned status, struct view code, struct view message)
@@ -73,9 +44,8 @@ static const struct refusal *find_refusal(unsigned status, struct view code, str
         return NULL;
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         const struct refusal *row = &refusals[i];
-        if ((row->status == ANY_STATUS || row->status == status) &&
-            (row->code.length == 0 || view_equal(row->code, code)) &&
-            (row->message.length == 0 || view_equal(row->message, message)))
+        if ((row->status == 0 || row->status == status) && fits(row->code, code) &&
+            fits(row->message, message))
             return row;
     }
     return NULL;

@@ -28,20 +28,19 @@ static void hub_refusal_read__knows_the_codes(void **state)
 {
     static const struct {
         unsigned status;
-        const char *code;
         enum err err;
-        const char *begin;
+        const char *code, *begin;
     } rows[] = {
-        {401, "GatedRepo", ERR_UPSTREAM_REFUSED,
+        {401, ERR_UPSTREAM_REFUSED, "GatedRepo",
          "the hub says that access to org/model is restricted: ask for access on its page, and "
          "give "
          "Entrepot a token that has it"},
-        {403, " GatedRepo ", ERR_UPSTREAM_REFUSED, "the hub says that access to org/model is"},
-        {401, "RepoNotFound", ERR_NAME_UNKNOWN, "the hub knows no repository org/model, or hides"},
-        {404, "RepoNotFound", ERR_NAME_UNKNOWN, "the hub knows no repository org/model, or hides"},
-        {404, "RevisionNotFound", ERR_MANIFEST_UNKNOWN,
+        {403, ERR_UPSTREAM_REFUSED, " GatedRepo ", "the hub says that access to org/model is"},
+        {401, ERR_NAME_UNKNOWN, "RepoNotFound", "the hub knows no repository org/model, or hides"},
+        {404, ERR_NAME_UNKNOWN, "RepoNotFound", "the hub knows no repository org/model, or hides"},
+        {404, ERR_MANIFEST_UNKNOWN, "RevisionNotFound",
          "the hub knows no such revision of org/model: as a tag, write"},
-        {404, "EntryNotFound", ERR_BLOB_UNKNOWN, "the hub has no such file in org/model at"},
+        {404, ERR_BLOB_UNKNOWN, "EntryNotFound", "the hub has no such file in org/model at"},
     };
 
     (void)state;
@@ -136,6 +135,7 @@ static void hub_refusal_wait__reads_rate_limits(void **state)
         {" \"resolvers\" ; r = 0 ;\tt = 7 ; w = 300 ", 7},
         {"\"api\";r=0;t=0", 0},
         {"\"api\";r=0;t=5, \"pages\";r=0;t=9,\"resolvers\";r=1;t=200", 9},
+        {"\"api\";r=0;t=9, \"pages\";r=0;t=5", 9},
         {"\"a;r=0;t=1\";r=0;t=2", 2},
         {"\"a\\\";r=0;t=1\";r=0;t=2", 2},
         {"\"api\";r=0;t=1;t=2", 2},

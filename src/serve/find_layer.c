@@ -1,0 +1,113 @@
+#include "serve/find_layer.h"
+
+#include "base/stats.h"
+
+enum { TRIES_MAX = 3 }; /* how often to begin again */
+
+static void fail(struct request *request, enum err err)
+{
+    request->caller.answer.retry_after = request->layer.retry_after_s;
+    request_fail(request, err);
+}
+
+/* Looks whether the answer can begin. */
+static void look(struct request *request)
+{
+    struct layer_view *view = &request->layer;
+    struct extent first = selection_first(&request->selection, request->size);
+    bool ready;
+
+    enum err err = layer_view_begin(view, first.start, first.end, &request->waiter, &ready);
+    if (err != OK && request->renewals++ < TRIES_MAX && layer_view_renew(view)) {
+        look(request);
+        return;
+    }
+    if (err != OK) {
+        fail(request, err);
+        return;
+    }
+    if (!ready)
+        return;
+    request->exchange.outcome = view->waits   ? STATS_MISS
+                                : view->joins ? STATS_COLLAPSED
+                                              : STATS_HIT;
+    request_answer_blob(request, request->size);
+}
+
+static void on_wake(struct mail *mail)
+{
+    struct request *request = container_of(mail, struct request, waiter.mail);
+    LOOP_CALLBACK(request->waiter.loop);
+
+    look(request);
+}
+
+static void answer_head(struct request *request)
+{
+    request->exchange.outcome = STATS_HIT;
+    request_answer_head(request);
+}
+
+/* False: the layer is not open. */
+static bool begin(struct request *request)
+{
+    const struct services *services = request->services;
+    bool is_head = request->exchange.method == HTTP_METHOD_HEAD;
+    uint64_t offset;
+
+    if (is_head && request->size != BLOB_SIZE_UNKNOWN) { /* which is all there is to know */
+        answer_head(request);
+        return true;
+    }
+    struct layer *layer = layers_find(services->layers, &request->route.digest);
+    if (layer == NULL)
+        return false;
+    request->size = layer->record.size;
+    if (is_head || request_refuse_range(request, request->size)) {
+        layers_unref(services->layers, layer);
+        if (is_head)
+            answer_head(request);
+        return true;
+    }
+    bool is_rest = selection_is_rest(&request->selection, request->size, &offset);
+    layer_view_init(&request->layer, services->layers, layer, services->fetchers,
+                    request->source.upstream, is_rest);
+    request->waiter.mail.deliver = on_wake;
+    look(request);
+    return true;
+}
+
+static void open_layer(struct request *request);
+
+static void on_opened(struct mail *mail)
+{
+    struct request *request = container_of(mail, struct request, caller.mail);
+    LOOP_CALLBACK(request->caller.loop);
+
+    if (request->caller.answer.err != OK)
+        request_fail(request, request->caller.answer.err);
+    else if (!begin(request))
+        open_layer(request); /* others have pushed it out already */
+}
+
+static void open_layer(struct request *request)
+{
+    const struct services *services = request->services;
+
+    if (request->renewals++ >= TRIES_MAX) {
+        request_fail(request, ERR_BUSY);
+        return;
+    }
+    request->caller.mail.deliver = on_opened;
+    layers_open(services->layers, services->fetchers, &request->route.digest, &request->caller);
+}
+
+void find_layer(struct request *request)
+{
+    if (!request->known) {
+        request_fail(request, ERR_BLOB_UNKNOWN);
+        return;
+    }
+    if (!begin(request))
+        open_layer(request);
+}
