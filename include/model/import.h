@@ -67,7 +67,8 @@ void import_free(struct import *import);
 void import_write_image(struct store *store, const struct upstream *upstream,
                         const struct image *image, struct image_record *record);
 
-/* Notes, under that name, that the repository holds the image of that index and all under it. */
+/* Notes, under that name, that the repository holds the image of that index and all under it, whose
+ * documents must have reached the index. */
 void import_write_names(struct store *store, const struct upstream *upstream,
                         const char *repository, const struct digest *index_digest);
 

@@ -411,6 +411,7 @@ static void put_image(const struct taking *taking)
         record.bytes += file->files[i].size;
     import_write_image(taking->store, taking->upstream, &taking->image, &record);
     image_record_release(&record);
+    index_flush_wait(taking->store->index); /* the next reads what was written */
     import_write_names(taking->store, taking->upstream, taking->taken.image.repository,
                        &file->index_digest);
 }

@@ -8,6 +8,7 @@ import pytest
 
 from harness.content import Made
 from harness.entrepot import run_command
+from harness.hub import Hub
 from harness.http import Connection, fetch, send_raw
 from harness.model import Image
 from harness.util import MiB, digest_of, noise, wait_until
@@ -107,6 +108,28 @@ def test_the_next_commit_costs_what_has_changed(first, mirror_of, hub):
     image = imported(second, tag="main")
     assert image.revision == commit and image.agrees_with(FILES | {"README.md": b"# A better model\n"})
     assert hub.cdn.body_bytes("model-1") == 0
+
+
+def blob(mirror, digest, **options):
+    return mirror.get(f"/v2/hf/org/model/blobs/{digest}", keep=False, **options)
+
+
+def test_its_layers_come_as_they_are_read(first, mirror_of, hub):
+    """Of the large file the chunks that are touched; in the end all of it, once; then nothing more."""
+    second = mirror_of(hub)
+    assert post(second, exported(first).encode()).status == 200
+    image = Image(second, "hf/org/model", first.image.revision)
+    hub.cdn.requests.clear()
+    reply = blob(second, image.digests[0], headers={"Range": "bytes=5000000-5000099"})
+    assert reply.status == 206 and reply.received == 100
+    assert hub.cdn.body_bytes("model-1") <= 16 * MiB
+    for layer in image.layers:
+        reply = blob(second, layer["digest"])
+        assert (reply.status, reply.end, reply.sha256) == (200, "complete", layer["digest"]), reply
+    assert hub.cdn.body_bytes() == FILES["model-1.safetensors"].size + len(FILES["onnx/model.onnx"])
+    hub.stop()
+    for layer in image.layers:
+        assert blob(second, layer["digest"]).sha256 == layer["digest"]
 
 
 def test_names_and_kinds(first, mirror_of, hub):
@@ -229,7 +252,6 @@ REFUSED = {
 def moved(tmp_path_factory):
     """What one node exports, once for all that spoil it."""
     from conftest import prepare
-    from harness.hub import Hub
 
     with Hub() as hub:
         hub.add("Org/Model", FILES)
@@ -319,6 +341,38 @@ def test_known_numbers_are_never_overwritten(first, mirror_of, hub):
     assert exported(first) == text and post(first, text.encode()).status == 200
 
 
+def test_a_forged_crc_is_found_by_the_client(first, mirror_of, hub):
+    """All that is served as the layer then does not have its digest."""
+    file = json.loads(exported(first))
+    set_in("files", large(file), "chunks", lambda digits: digits[:64] + flipped(digits[64:]))(file)
+    second = mirror_of(hub)
+    assert post(second, json.dumps(file).encode()).status == 200
+    reply = blob(second, first.image.digests[0])
+    assert reply.end != "complete" or reply.sha256 != first.image.digests[0]
+    assert blob(second, first.image.digests[1]).sha256 == first.image.digests[1]
+
+
+def test_forged_content_is_not_served(first, mirror_of, hub):
+    """A file that adds up, of a commit that the hub has, and of other bytes than it has there: nothing of them comes,
+    neither the forger's nor the hub's."""
+    with Hub() as other:
+        forged = FILES | {"model-1.safetensors": Made(70 * MiB + 5, 9), "config.json": b'{"a":2}\n'}
+        commit = other.add("Org/Model", forged)
+        forger = mirror_of(other)
+        image = imported(forger)
+        text = exported(forger)
+    true = hub.repository("Org/Model")
+    true.commits[commit] = true.resolve("main")
+    second = mirror_of(hub)
+    assert post(second, text.encode()).json["digest"] == image.digest
+    assert Image(second, "hf/org/model", commit).digest == image.digest
+    for layer in image.layers:
+        reply = blob(second, layer["digest"])
+        assert reply.status >= 500 or reply.end != "complete", reply
+    wrong = FILES["model-1.safetensors"]
+    assert not second.holds("sha256:" + wrong.sha256) and not second.holds("sha256:" + forged["model-1.safetensors"].sha256)
+
+
 # -- bodies
 
 
@@ -345,8 +399,8 @@ def test_a_body_that_comes_in_pieces(second, moved):
         for i in range(len(head) + 20):
             connection.send((head + text)[i : i + 1])
         connection.send(text[20:-1])
-        busy = fetch(second.admin, "/numbers", "POST", body=text)
-        assert busy.status == 503 and "another file" in busy.json["errors"][0]["detail"]
+        busy = wait_until(lambda: (reply := post(second, b"{}")).status == 503 and reply, "it is being read")
+        assert "another file" in busy.json["errors"][0]["detail"]
         assert fetch(second.admin, "/healthz").status == 200
         connection.send(text[-1:] + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.head().status == 200
