@@ -170,7 +170,7 @@ static void tell_done(const struct config *config, const struct import_report *r
 static int run(const struct config *config, const char *image, bool waits, FILE *out)
 {
     struct admin_client client;
-    struct import_report report;
+    struct import_report report = {0};
     struct buf problem = {0}, line = {0};
     int code = IMPORT_EXIT_UNASKED;
 

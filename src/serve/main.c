@@ -52,7 +52,7 @@ static int help(void)
 
 /* What stands on the command line besides options. */
 struct words {
-    const char *list[WORDS_MAX]; /* borrowed */
+    const char *list[WORDS_MAX]; /* borrowed; "" where there is none */
     int count;
     bool waits;
 };
@@ -69,10 +69,8 @@ static bool are_right(const char *command, const struct words *words)
         return words->count == 1;
     if (!is(command, "numbers"))
         return words->count == 0;
-    bool is_export = words->count > 0 && is(words->list[0], "export");
-    bool is_import = words->count > 0 && is(words->list[0], "import");
-    return (is_export && words->count == 2) ||
-           (is_import && (words->count == 2 || words->count == 3));
+    return (is(words->list[0], "export") && words->count == 2) ||
+           (is(words->list[0], "import") && (words->count == 2 || words->count == 3));
 }
 
 static int numbers(const struct config *config, const struct words *words)
@@ -127,7 +125,7 @@ static int with_config(const char *command, const struct words *words, int count
 /* `serve`, `check` and `scrub` take no words, and leave it to options_read() to say so. */
 static int command_with_words(const char *command, int count, char **arguments)
 {
-    struct words words = {0};
+    struct words words = {.list = {"", "", ""}};
 
     if (!options_take_words(&count, arguments, "--wait", &words.waits, words.list, WORDS_MAX,
                             &words.count) ||
@@ -169,7 +167,7 @@ int main(int argc, char **argv)
     bool asks_help = argc > 2 && strcmp(argv[2], "--help") == 0;
 
     if (is(command, "serve") || is(command, "check") || is(command, "scrub"))
-        return with_config(command, &(struct words){0}, argc - 2, argv + 2);
+        return with_config(command, &(struct words){.list = {"", "", ""}}, argc - 2, argv + 2);
     if (is(command, "import") || is(command, "numbers"))
         return command_with_words(command, argc - 2, argv + 2);
     if (strcmp(command, "reference") == 0)

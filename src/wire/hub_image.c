@@ -7,11 +7,6 @@
 
 enum { TEXT_MAX = 1024 };
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 /* The first of several parts, without taking it off. */
 static struct view first_part(struct view text)
 {
@@ -87,7 +82,8 @@ static bool take_repository(struct view name, struct hub_image *image)
     if (!view_copy(name, image->repository, sizeof(image->repository)))
         return false;
     for (char *c = image->repository; *c != '\0'; c++)
-        *c = lower(*c);
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c | ' ');
     return grammar_is_repository(view_of(image->repository)) &&
            hub_name_parse(view_of(image->repository), &hub_name);
 }
