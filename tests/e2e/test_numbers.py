@@ -451,3 +451,28 @@ def test_a_mirror_stops_in_the_middle_of_a_body(second, moved):
         assert_reading(second)
         second.stop()
         assert connection.receive() == b""
+
+
+def test_askers_who_leave_at_once(second, moved):
+    """In the middle of a report, an export, an import: under a sanitizer this finds what outlives its owner."""
+    text = moved[0].encode()
+    heads = [
+        b"GET /imports HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /imports?image=org/model HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /numbers?image=org/model HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /numbers HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(text) + text,
+    ]
+    assert post(second, text).status == 200
+    for _ in range(20):
+        for head in heads:
+            connection = Connection(second.admin)
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.send(head)
+            connection.close()
+    long = b'{"entrepot-numbers": 1, "files": [' + b" " * (60 * MiB) + b"]}"
+    connection = Connection(second.admin)
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.send(b"POST /numbers HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(long) + long)
+    assert_reading(second)  # it has all of it soon, and looks at it for some tenths of a second
+    connection.close()
+    wait_until(lambda: post(second, text).status == 200, "the last of them is done with")
