@@ -40,6 +40,7 @@ struct layer_view {
     struct extent asked; /* of it: what `demand` is for */
     struct demand demand;
     bool is_touched;           /* its use is noted */
+    bool looks_ahead;          /* a file was not open, or not whole */
     size_t opened_to, sent_to; /* files before these were looked at ahead */
 
     bool waits;             /* bytes were missing, and nobody was bringing them, */

@@ -8,9 +8,9 @@
 #include "io/loop.h"
 
 enum {
-    TOUCH_INTERVAL_MS = 50,
-    OPEN_AHEAD = 32,  /* files, */
-    FETCH_AHEAD = 16, /* if they are small: */
+    TOUCH_INTERVAL_MS = 10000, /* a layer has many files */
+    OPEN_AHEAD = 32,           /* files, */
+    FETCH_AHEAD = 16,          /* if they are small: */
     SMALL_FILE = 1 << 20,
     SCRATCH = 4096,
 };
@@ -223,10 +223,9 @@ static void turn_to(struct layer_view *view, size_t file)
 
 static void touch(struct layer_view *view)
 {
-    uint64_t now = clock_monotonic_us() / 1000;
-
     if (view->is_touched)
         return;
+    uint64_t now = clock_monotonic_us() / 1000;
     view->is_touched = true;
     if (now - view->blob->touched_ms < TOUCH_INTERVAL_MS)
         return;
@@ -249,13 +248,17 @@ static void next(struct composite *composite, uint64_t *offset, uint64_t end, ch
     view->range = (struct extent){piece.start, layout_file_before(layout, piece.file, end)};
     *ret_part = (struct composite_part){
         .blob = view->blob, .start = piece.start, .end = piece.end, .until = view->range.end};
-    open_ahead(view, end);
-    fetch_ahead(view, end);
     struct blob_view look = blob_look(view->blob, piece.start, NULL);
-    if (look.state == BLOB_COMPLETE)
+    if (look.state == BLOB_COMPLETE) {
         touch(view);
-    else
+    } else {
+        view->looks_ahead = true;  /* its neighbours may not be here either */
         (void)see_to(view, &look); /* if it cannot, that shows when the bytes are due */
+    }
+    if (view->looks_ahead) {
+        open_ahead(view, end);
+        fetch_ahead(view, end);
+    }
 }
 
 void layer_view_init(struct layer_view *view, struct layers *layers, struct layer *layer,

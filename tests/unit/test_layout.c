@@ -416,6 +416,31 @@ static void layout_next__each_pair_of_offsets_is_a_range(void **state)
     release(&layer);
 }
 
+/* Walks a layer in random steps, and counts what has come of each file. */
+static void layout_file_before__is_what_a_walk_has_seen(void **state)
+{
+    (void)state;
+    struct layout_piece piece;
+    uint8_t scratch[4096];
+
+    for (size_t i = 0; i < GOLDENS; i++) {
+        struct layer layer = make_golden(&goldens[i], 65536);
+        uint64_t size = layout_sizes(layer.layout).layer, seen[FILES_MAX] = {0}, at = 0;
+        while (at < size) {
+            uint64_t step = rand() % 3 == 0 ? 1 + (uint64_t)rand() % 20 : (uint64_t)rand() % 90000;
+            uint64_t end = step < size - at ? at + step : size;
+            while (layout_next(layer.layout, &at, end, scratch, sizeof(scratch), &piece))
+                if (piece.bytes.length == 0)
+                    seen[piece.file] = piece.end;
+            for (size_t file = 0; file < layer.count; file++)
+                assert_int_equal(layout_file_before(layer.layout, file, at), seen[file]);
+        }
+        for (size_t file = 0; file < layer.count; file++)
+            assert_int_equal(seen[file], layer.files[file].size);
+        release(&layer);
+    }
+}
+
 static void layout_read_toc__any_range_is_a_slice_of_the_whole(void **state)
 {
     (void)state;
@@ -571,6 +596,7 @@ int main(void)
         cmocka_unit_test(layout__does_not_depend_on_the_order_of_the_files),
         cmocka_unit_test(layout_next__any_range_is_a_slice_of_the_whole),
         cmocka_unit_test(layout_next__each_pair_of_offsets_is_a_range),
+        cmocka_unit_test(layout_file_before__is_what_a_walk_has_seen),
         cmocka_unit_test(layout_read_toc__any_range_is_a_slice_of_the_whole),
         cmocka_unit_test(layout_next__joins_framing),
         cmocka_unit_test(layout_seal__changes_no_offset),
