@@ -273,7 +273,7 @@ static size_t gather(struct composite *composite, uint64_t *offset, uint64_t end
 {
     size_t length = 0;
 
-    ret_part->blob = NULL;
+    *ret_part = (struct composite_part){.blob = NULL};
     while (*offset < end && GATHER - length >= GATHER_LEAST) {
         uint64_t next = *offset;
         composite->next(composite, &next, end, into + length, GATHER - length, ret_part);
@@ -326,6 +326,7 @@ static ssize_t send_composite(struct reply *reply, uint64_t *budget)
             return taken;
         advance(reply, length);
     }
+    CHECK(part.blob != NULL);
     return send_part(reply, piece->composite, &part, budget);
 }
 
