@@ -269,6 +269,29 @@ def test_a_range_fetches_no_more_than_the_chunks_it_touches(cold, layers):
     assert hub.sent("model.safetensors") <= CHUNK
 
 
+def test_all_ranges_of_a_file_are_asked_for_at_once(cold, layers):
+    """Lazy pullers ask for many; each would wait for the one before it."""
+    layer = layers["large"]
+    mirror, hub = cold(layer, blob_connections=4)
+    gates = [Gate() for _ in range(3)]
+    for gate in gates:
+        hub.on("GET", "model", times=1, head_gate=gate)
+    wanted = [layer.offset_of("model.safetensors", at * MiB + 5000) for at in (8, 24, 40)]
+    with mirror.connect() as connection:
+        ranges = ",".join(f"{at}-{at + 99}" for at in wanted)
+        connection.request("GET", layer.target, {"Range": "bytes=" + ranges})
+        gates[0].wait_reached()
+        gates[0].open()  # now it is known that the hub gives ranges
+        for gate in gates[1:]:
+            gate.wait_reached()
+        gates[2].open()
+        gates[1].open()
+        connection.head()
+        assert [part for _, part in read_parts(connection.drain(keep=True))] == [
+            layer.data[at : at + 100] for at in wanted
+        ]
+
+
 @pytest.mark.parametrize("status, told", [(404, 404), (503, 502), (403, 404)])
 def test_a_file_that_is_refused_is_an_error_before_the_answer(cold, layers, status, told):
     layer = layers["big"]
