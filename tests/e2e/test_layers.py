@@ -216,9 +216,13 @@ def test_missing_files_are_fetched_once_however_many_ask(cold, layers):
     def read(n):
         if n == 7:
             gate.wait_reached()
-            wait_until(lambda: mirror.metric("entrepot_readers_coalesced_total") > 0, "somebody has joined")
-            gate.open()
-        return mirror.get(layer.target, keep=False)
+        with mirror.connect() as connection:
+            connection.request("GET", layer.target)
+            if n == 7:
+                wait_until(lambda: mirror.metric("entrepot_readers_coalesced_total") > 0, "the last one has joined")
+                gate.open()
+            connection.head()
+            return connection.drain()
 
     for reply in in_threads(8, read):
         assert (reply.status, reply.end, reply.sha256) == (200, "complete", layer.digest)
