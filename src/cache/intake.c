@@ -185,7 +185,7 @@ static void take_in(struct intake *intake, const struct source *source, struct e
 {
     intake->received += range.end - range.start;
     if (verifier_is_on(&intake->verifier)) {
-        verifier_wrote(&intake->verifier, source->key, range);
+        verifier_wrote(&intake->verifier, source, range);
         return;
     }
     blob_publish(intake->blob, range);

@@ -175,6 +175,24 @@ def test_a_chunk_that_is_wrong_once_is_fetched_again(cold):
     assert case.sent() == SIZE + CHUNK
 
 
+def test_a_wrong_chunk_is_fetched_beside_the_download_that_brought_it(entrepot, upstream):
+    """Which is further by then, and is not waited for; nor is it asked for again and again."""
+    data, gate = DATA[: 40 * MiB], Gate()
+    digest = upstream.add_blob("library/x", data)
+    mirror = with_numbers(entrepot(upstream), (digest, data))
+    upstream.on("GET", digest, times=1, corrupt=9 * MiB, hold=(20 * MiB, gate))
+    with mirror.connect() as reader:
+        reader.request("GET", f"/v2/library/x/blobs/{digest}")
+        assert reader.head().status == 200
+        assert reader.read(16 * MiB) == data[: 16 * MiB]
+        gate.open()
+        assert reader.drain().sha256 == digest
+    assert [request.headers.get("range") for request in upstream.seen("GET", digest)] == [
+        None,
+        f"bytes={8 * MiB}-{12 * MiB - 1}",
+    ]
+
+
 def test_a_chunk_that_is_always_wrong_is_never_served(cold):
     """Others are, before and after; and this one too when the upstream is well again."""
     case = cold()
