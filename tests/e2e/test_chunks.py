@@ -316,6 +316,17 @@ def test_numbers_of_another_size(cold, size):
     case.whole()
 
 
+def test_numbers_of_another_size_than_what_is_here(cold):
+    case = cold(numbers_of=None)
+    case.slice(0, 2)
+    with_numbers(case.mirror, (DIGEST, DATA[:-1]))
+    assert case.get(9 * MiB, 9 * MiB + 2).status == 502
+    assert f"are of {SIZE - 1} bytes; it is fetched anew" in case.lines(1)[0]
+    case.refused(9 * MiB, 9 * MiB + 2)
+    with_numbers(case.mirror, (DIGEST, DATA))
+    case.whole()
+
+
 def test_numbers_that_come_when_something_is_here(cold):
     """What was served on the upstream's word is verified with the rest of its chunk, and goes when it was wrong."""
     case = cold(numbers_of=None)
