@@ -389,6 +389,7 @@ static void chunk_is_wrong(struct fetch *fetch, const struct verdict *verdict)
         fail(fetch, verdict->has_older ? ERR_DIGEST_MISMATCH : ERR_CHUNK_MISMATCH, 0);
         return;
     }
+    segments_forget_target(&fetch->segments);
     if (memcmp(verdict->sender->key, first, FLIGHT_KEY_SIZE) == 0 && sources_rotate(sources))
         segments_turn(&fetch->segments);
     ask_on(fetch);

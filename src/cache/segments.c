@@ -105,6 +105,11 @@ void segments_ask_whole(struct segments *segments)
     segments->whole_only = true;
 }
 
+void segments_forget_target(struct segments *segments)
+{
+    take_target(segments, NULL);
+}
+
 void segments_turn(struct segments *segments)
 {
     segments->turns++;
@@ -118,12 +123,11 @@ void segments_turn(struct segments *segments)
 /* What running segments will still take on the disk, as far as anybody knows. */
 static uint64_t outstanding(const struct segments *segments)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, size = size_of(segments);
 
     for (struct list *node = segments->running.next; node != &segments->running;
          node = node->next) {
         const struct segment *segment = container_of(node, struct segment, node);
-        uint64_t size = size_of(segments);
         struct extent rest = {segment->at, segment->end < size ? segment->end : size};
         if (rest.start < rest.end && rest.end != UINT64_MAX && !segment->is_guess)
             bytes += intake_growth(segments->intake, rest);

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
+from harness.chaos import MOODS, Blob
 from harness.images import blob_image
 from harness.numbers import CHUNK, falsified, put_numbers, with_numbers
+from harness.upstream import Upstream
 from harness.util import SLOW, Gate, MiB, Threads, digest_of, in_threads, let_pass, noise, wait_until
 from test_property import Schedule, run_rounds
-from harness.chaos import MOODS, Blob
 
 SIZE = 64 * MiB + 4321
 DATA = noise(SIZE, 41)
@@ -99,6 +100,13 @@ def test_a_cold_range_costs_the_chunks_it_touches(cold, known, start, stop, cost
     case.slice(start - start % CHUNK, start + 1)  # what else there is of its chunk
     assert case.sent() == cost and not case.mirror.holds(DIGEST)
     assert case.partial().stat().st_blocks * 512 <= cost + 64 * 1024
+
+
+@pytest.mark.parametrize("grid", ["4KiB", "32MiB"])
+def test_a_chunk_is_a_chunk_whatever_the_grid(cold, grid):
+    case = cold(range_grid=grid)
+    case.slice(40 * MiB + 17, 40 * MiB + 18)
+    assert case.sent() == CHUNK
 
 
 def test_a_blob_without_numbers_costs_a_cell_of_the_grid(cold):
@@ -252,6 +260,20 @@ def test_another_repository_is_asked_for_what_one_falsifies(cold):
     assert case.sent("library/x") == case.sent("library/y") == CHUNK
     (line,) = case.lines(1)
     assert "library/x of" in line
+
+
+def test_where_a_wrong_chunk_came_from_is_not_asked_for_it_again(cold):
+    """The registry redirects to a host that falsifies, and when it is asked again to another."""
+    with Upstream() as cdn:
+        cdn.content["/signed/1"] = cdn.content["/signed/2"] = (DATA, "application/octet-stream", DIGEST)
+        cdn.on("GET", "/signed/1", instead=falsified(DATA, 9 * MiB))
+        case = cold()
+        target = f"http://localhost:{cdn.port}/signed/"
+        case.upstream.on("GET", DIGEST, times=1, status=307, headers=[("Location", target + "1")])
+        case.upstream.on("GET", DIGEST, status=307, headers=[("Location", target + "2")])
+        case.slice(0, 10)
+        case.slice(8 * MiB, 8 * MiB + 10)
+        assert cdn.body_bytes("/signed/1") == 2 * CHUNK and cdn.body_bytes("/signed/2") == CHUNK
 
 
 def test_an_upstream_without_ranges(cold):
