@@ -6,6 +6,7 @@
 
 #include "base/config.h"
 #include "base/stats.h"
+#include "model/catalogs.h"
 #include "serve/options.h"
 #include "serve/scrub_command.h"
 #include "serve/server.h"
@@ -43,6 +44,21 @@ static int help(void)
     return print(&text);
 }
 
+/* What the configuration, and its catalog, come to. */
+static enum err check(const struct config *config, struct buf *ret_problem, struct buf *out)
+{
+    struct catalog *catalog;
+
+    enum err err = catalogs_read(config, &catalog, ret_problem);
+    if (err != OK)
+        return err;
+    config_print(config, out);
+    if (config->file != NULL)
+        catalog_print(catalog, config->file, out);
+    catalog_unref(catalog);
+    return OK;
+}
+
 /* serve, check and scrub. */
 static int with_config(const char *command, int count, char **arguments)
 {
@@ -62,8 +78,8 @@ static int with_config(const char *command, int count, char **arguments)
         err = server_run(&config, &problem);
         code = err == OK ? EXIT_OK : EXIT_FAILED;
     } else {
-        config_print(&config, &text);
-        code = print(&text);
+        err = check(&config, &problem, &text);
+        code = err == OK ? print(&text) : EXIT_USAGE;
     }
     if (err != OK)
         fprintf(stderr, "entrepot: %s\n", problem.length > 0 ? problem.data : err_sentence(err));
