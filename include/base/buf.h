@@ -74,6 +74,7 @@ void buf_consume(struct buf *buf, size_t count);
 
 /* Appends `view` as the inside of a JSON string (no quotes): escapes what JSON demands, and
  * replaces bytes that are not UTF-8 by U+FFFD, so that the line stays valid whatever a peer sent.
+ * Digests depend on it (model/image): it can never change.
  */
 void buf_append_json(struct buf *buf, struct view view);
 

@@ -61,6 +61,7 @@ struct import {
     bool stopped;
 
     struct hub_get page; /* LISTING */
+    unsigned pages;
     struct hub_files listed;
     struct import_file *files; /* owned; from SMALL on */
     size_t count;

@@ -13,6 +13,9 @@
 void find_model_check(struct request *request, struct upstream *upstream,
                       struct flight_caller *caller);
 
+/* Whether the digest that is asked for is that of a document that was made here. */
+bool find_model_is_document(const struct request *request);
+
 /* Has the document that is asked for put into its blob. False: we know none of that digest. */
 bool find_model_document(struct request *request);
 

@@ -106,7 +106,8 @@ void pack_get_digest(struct pack_cursor *cursor, struct digest *digest)
     uint64_t algorithm = pack_get_number(cursor);
 
     cursor->bad |= algorithm > DIGEST_SHA512;
-    *digest = (struct digest){.algorithm = cursor->bad ? DIGEST_SHA256 : (enum digest_algorithm)algorithm};
+    *digest = (struct digest){.algorithm =
+                                  cursor->bad ? DIGEST_SHA256 : (enum digest_algorithm)algorithm};
     pack_get_bytes(cursor, digest->bytes, digest_length(digest));
 }
 

@@ -69,8 +69,11 @@ bool import_files_take(struct import *import)
         import->bytes += listed->size;
         look_up(import, file);
     }
-    if (import->count == 0 && import->filter[0] != '\0' && problem.length == 0)
-        buf_append_text(&problem, "the catalog's include and exclude leave none of its files");
+    if (problem.length == 0 && import->count == 0)
+        buf_append_text(&problem,
+                        import->filter[0] == '\0'
+                            ? "it has no files"
+                            : "include and exclude of the catalog leave none of its files");
     bool good = problem.length == 0;
     if (!good) {
         note_unfit(import, view_of_buf(&problem));

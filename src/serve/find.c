@@ -149,6 +149,15 @@ static void demand(struct request *request)
     }
 }
 
+/* Has what is wanted of the blob brought, or made. False: it is not a hub's to be made. */
+static bool have_filled(struct request *request)
+{
+    if (request->source.upstream->config->is_hub)
+        return find_model_document(request);
+    fetcher_want(request->services->fetchers, request->blob, &request->source);
+    return true;
+}
+
 /* The size is another one than it was when we said what is wanted: that may be more now, all of a
  * small blob or another suffix. */
 static void demand_again(struct request *request)
@@ -157,7 +166,7 @@ static void demand_again(struct request *request)
         return;
     blob_withdraw(request->blob, &request->demand);
     demand(request);
-    fetcher_want(request->services->fetchers, request->blob, &request->source);
+    (void)have_filled(request);
 }
 
 /* Whether all that was asked for is here, of a blob that is not verified and perhaps never will be:
@@ -187,14 +196,12 @@ static enum err ask_disk(const struct request *request)
 
 static void join(struct request *request)
 {
-    const struct services *services = request->services;
-
     request->wanted_fill = true;
     request->exchange.outcome = STATS_COLLAPSED;
     request->source.size = request->size;
     stats_add(STAT_READERS_COALESCED, AT_ALL, 1);
     demand(request);
-    fetcher_want(services->fetchers, request->blob, &request->source);
+    (void)have_filled(request);
 }
 
 /* Nobody fills it: have it filled. */
@@ -221,9 +228,7 @@ static void want(struct request *request)
     request->exchange.outcome = STATS_MISS;
     request->source.size = request->size;
     demand(request);
-    if (!is_hub)
-        fetcher_want(services->fetchers, request->blob, &request->source);
-    else if (!find_model_document(request))
+    if (!have_filled(request))
         request_fail(request, source_err(&request->source, ERR_NAME_UNKNOWN));
 }
 
@@ -501,7 +506,7 @@ void find_digest(struct request *request, bool is_manifest)
         request->size = holding.size;
     request->exchange.upstream = upstream->config->name;
     source_init(&request->source, upstream, repository, is_manifest, digest);
-    if (upstream->config->is_hub && !is_manifest) {
+    if (upstream->config->is_hub && !is_manifest && !find_model_is_document(request)) {
         find_layer(request);
         return;
     }

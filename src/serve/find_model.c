@@ -19,17 +19,30 @@ void find_model_check(struct request *request, struct upstream *upstream,
                  caller);
 }
 
+static bool get(const struct request *request, struct buf *out)
+{
+    const struct digest *digest = &request->route.digest;
+
+    return digest->algorithm == DIGEST_SHA256 &&
+           index_get_note(request->services->store->index, INDEX_NOTE_DOCUMENT, digest->bytes, out);
+}
+
+bool find_model_is_document(const struct request *request)
+{
+    struct buf value = {0};
+
+    bool is_document = get(request, &value);
+    buf_release(&value);
+    return is_document;
+}
+
 bool find_model_document(struct request *request)
 {
     const struct services *services = request->services;
-    const struct digest *digest = &request->route.digest;
     struct document_record record;
     struct buf value = {0};
 
-    bool found =
-        digest->algorithm == DIGEST_SHA256 &&
-        index_get_note(services->store->index, INDEX_NOTE_DOCUMENT, digest->bytes, &value) &&
-        document_record_decode(view_of_buf(&value), &record);
+    bool found = get(request, &value) && document_record_decode(view_of_buf(&value), &record);
     if (found)
         fetcher_give(services->fetchers, request->blob, &request->source, record.bytes.data,
                      record.bytes.length,

@@ -1,7 +1,10 @@
 """Models of a hub as images: imports, and what a client sees of them, document by document."""
 
+import io
 import json
+import random
 import re
+import shutil
 
 import pytest
 
@@ -23,6 +26,14 @@ LARGE = {"model-1.safetensors": Made(70 * MiB + 5, 1), "model-2.safetensors": Ma
 
 def size_of(files):
     return sum(len(data) if isinstance(data, bytes) else data.size for data in files.values())
+
+
+def layers_as_bytes(files):
+    sink = io.BytesIO()
+    made, at = layers_of(files, sink), 0
+    for each in made:
+        yield sink.getvalue()[at : at + each["size"]]
+        at += each["size"]
 
 
 @pytest.fixture
@@ -244,3 +255,43 @@ def test_a_small_file_that_is_not_what_the_list_says(mirror_of, hub):
     hub.on("GET", "/resolve-cache/.*config.json", status=200, body=b'{"a":2}\n')
     reply = mirror_of(hub).get("/v2/hf/org/model/manifests/latest")
     assert reply.status == 502 and "config.json" in json.dumps(reply.json), reply
+
+
+# -- layers
+
+
+def test_layers_are_the_oracles_bytes_with_the_hub_stopped(mirror_of, hub, tmp_path):
+    """Whole and by ranges, each layer as the oracle writes it."""
+    files = SMALL | {"model.safetensors": Made(64 * MiB + 5, 9)}
+    hub.add("Org/Model", files)
+    mirror = mirror_of(hub)
+    image = Image(mirror, "hf/org/model")
+    hub.stop()
+    for layer, data in zip(image.layers, layers_as_bytes(files)):
+        target = f"/v2/hf/org/model/blobs/{layer['digest']}"
+        reply = mirror.get(target, keep=False)
+        assert (reply.status, reply.received, reply.sha256) == (200, layer["size"], layer["digest"])
+        chance = random.Random(len(data))
+        for _ in range(100):
+            start = chance.randrange(len(data))
+            end = min(len(data), start + chance.choice([1, 5, 100, 70_000, 5 * MiB]))
+            reply = mirror.get(target, headers={"Range": f"bytes={start}-{end - 1}"})
+            assert reply.status == 206 and reply.body == data[start:end], (start, end)
+        reply = mirror.get(target, headers={"Range": "bytes=-51"})
+        assert reply.body == data[-51:]
+        assert mirror.get(target, headers={"Range": f"bytes={len(data)}-"}).status == 416
+
+
+def test_documents_that_were_evicted_are_made_again(mirror_of, hub):
+    """By many at once: nobody asks the hub for them, which has none."""
+    hub.add("Org/Model", SMALL)
+    mirror = mirror_of(hub, tag_ttl="1h")
+    before = Image(mirror, "hf/org/model").digest
+    for _ in range(20):
+        mirror.stop()
+        shutil.rmtree(mirror.cache / "blobs")
+        (mirror.cache / "blobs").mkdir()
+        mirror.start()
+        asked = len(hub.requests)
+        assert set(in_threads(8, lambda _: Image(mirror, "hf/org/model").digest)) == {before}
+        assert len(hub.requests) == asked

@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/pack.h"
 
-enum { SEEDS = 1000, FLIPPED = 5, PLACE_SEEDS = 200 };
+enum { SEEDS = 1000, FLIPPED = 3 };
 
 /* ---- random records, the same on every machine ---- */
 
@@ -195,7 +195,7 @@ static void assert_flips_are_harmless(recoder *recode, struct buf *bytes)
 
 static void assert_sound(recoder *recode, uint64_t seed, struct buf *bytes)
 {
-    if (seed % 50 == 0)
+    if (seed % 100 == 0)
         assert_whole_only(recode, bytes);
     if (seed <= FLIPPED)
         assert_flips_are_harmless(recode, bytes);
@@ -285,7 +285,7 @@ static void image_record_decode__gives_what_was_encoded(void **state)
 
 static void document_record_decode__gives_what_was_encoded(void **state)
 {
-    static char document[5000];
+    static char document[700];
 
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
@@ -458,95 +458,6 @@ static void decoders__keep_to_the_limits(void **state)
     buf_release(&bytes);
 }
 
-/* ---- places ---- */
-
-static bool add(struct layer_record *record, const char *repository, char commit)
-{
-    struct layer_place place = {.upstream = "hf"};
-
-    assert_true(view_copy(view_of(repository), place.repository, sizeof(place.repository)));
-    memset(place.commit, commit, MODEL_COMMIT_SIZE - 1);
-    return layer_record_add_place(record, &place);
-}
-
-/* "a0 b1": of each place the repository and the first digit of the commit. */
-static void assert_places(const struct layer_record *record, const char *expected)
-{
-    struct buf text = {0};
-
-    for (size_t i = 0; i < record->place_count; i++)
-        buf_printf(&text, "%s%s%c", i == 0 ? "" : " ", record->places[i].repository,
-                   record->places[i].commit[0]);
-    assert_string_equal(text.length == 0 ? "" : text.data, expected);
-    buf_release(&text);
-}
-
-static void layer_record_add_place__keeps_the_newest_first_and_each_once(void **state)
-{
-    struct layer_record record = {0};
-
-    (void)state;
-    assert_true(add(&record, "a", '0'));
-    assert_places(&record, "a0");
-    assert_false(add(&record, "a", '0'));
-    assert_true(add(&record, "b", '0'));
-    assert_true(add(&record, "a", '1'));
-    assert_places(&record, "a1 b0 a0");
-    assert_true(add(&record, "a", '0'));
-    assert_places(&record, "a0 a1 b0");
-    assert_true(layer_record_add_place(&record, &record.places[2]));
-    assert_places(&record, "b0 a0 a1");
-    strncpy(record.places[0].upstream, "other", RECORD_UPSTREAM_SIZE - 1);
-    assert_true(add(&record, "b", '0'));
-    assert_places(&record, "b0 b0 a0 a1");
-}
-
-static void layer_record_add_place__lets_no_repository_push_out_the_others(void **state)
-{
-    struct layer_record record = {0};
-
-    (void)state;
-    for (char name[] = "a"; name[0] < 'i'; name[0]++)
-        assert_true(add(&record, name, '0'));
-    assert_places(&record, "h0 g0 f0 e0 d0 c0 b0 a0");
-    assert_true(add(&record, "i", '0'));
-    assert_places(&record, "i0 h0 g0 f0 e0 d0 c0 b0"); /* the oldest went */
-    assert_true(add(&record, "d", '1'));
-    assert_places(&record, "d1 i0 h0 g0 f0 e0 c0 b0"); /* its own older one went */
-    assert_true(add(&record, "b", '1'));
-    assert_places(&record, "b1 d1 i0 h0 g0 f0 e0 c0");
-    for (char commit = '2'; commit <= '9'; commit++)
-        assert_true(add(&record, "b", commit));
-    assert_places(&record, "b9 d1 i0 h0 g0 f0 e0 c0");
-    assert_true(record.place_count == LAYER_PLACES_MAX);
-}
-
-/* Against what it says: the place is first, all others come from before and keep their order. */
-static void layer_record_add_place__loses_one_at_most(void **state)
-{
-    (void)state;
-    for (uint64_t seed = 1; seed <= PLACE_SEEDS; seed++) {
-        uint64_t random = seed * 0x9e3779b97f4a7c15;
-        struct layer_record record = {0};
-        for (int step = 0; step < 40; step++) {
-            struct layer_record before = record;
-            char name[] = {(char)('a' + next_random(&random) % 12), '\0'};
-            char commit = (char)('0' + next_random(&random) % 3);
-            bool changed = add(&record, name, commit);
-            size_t i = 0, kept = 1;
-
-            assert_true(record.places[0].repository[0] == name[0]);
-            assert_true(record.places[0].commit[0] == commit);
-            for (; i < before.place_count && kept < record.place_count; i++)
-                kept += memcmp(&before.places[i], &record.places[kept],
-                               sizeof(struct layer_place)) == 0;
-            assert_true(kept == record.place_count);
-            assert_true(kept >= before.place_count);
-            assert_true(changed == (memcmp(&before, &record, sizeof(record)) != 0));
-        }
-    }
-}
-
 /* ---- keys ---- */
 
 static void assert_key(const unsigned char key[MODEL_KEY_SIZE], const char *hashed, size_t length)
@@ -589,9 +500,6 @@ int main(void)
         cmocka_unit_test(layer_record_decode__rejects_sizes_that_do_not_add_up),
         cmocka_unit_test(layer_record_decode__rejects_what_cannot_be),
         cmocka_unit_test(decoders__keep_to_the_limits),
-        cmocka_unit_test(layer_record_add_place__keeps_the_newest_first_and_each_once),
-        cmocka_unit_test(layer_record_add_place__lets_no_repository_push_out_the_others),
-        cmocka_unit_test(layer_record_add_place__loses_one_at_most),
         cmocka_unit_test(keys__are_hashes_of_texts_with_their_lengths),
     };
 

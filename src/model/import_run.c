@@ -1,7 +1,7 @@
 /*
- * import_step() is called whenever something has ended, and does what is to be done next. What
- * fails is tried again from where it was, after a pause; the asks hear of it when it fails for
- * good.
+ * The import as a whole. import_step() is called whenever something has ended, and does what is to
+ * be done next. What fails is tried again from where it was, after a pause; the asks hear of it
+ * when it fails for good.
  */
 #include "model/import.h"
 
@@ -13,7 +13,12 @@
 #include "model/import_parts.h"
 #include "wire/hub_path.h"
 
-enum { TRIES_MAX = 8, PAUSE_MS = 1000, PAUSE_MAX_MS = 60000 };
+enum {
+    PAGES_MAX = 20000,
+    TRIES_MAX = 8,
+    PAUSE_MS = 1000,
+    PAUSE_MAX_MS = 60000,
+};
 
 /* ---- the end ---- */
 
@@ -121,6 +126,9 @@ static void on_page(struct hub_get *get, enum err err)
         import_note_error(import, err, view_of_buf(&get->sentence), get->retry_after);
     } else if (!hub_read_files(view_of_buf(&get->body), &import->listed, &problem)) {
         import_note_error(import, ERR_UPSTREAM_NONSENSE, view_of_buf(&problem), 0);
+    } else if (get->next != NULL && ++import->pages > PAGES_MAX) {
+        import_note_error(import, ERR_UPSTREAM_NONSENSE, VIEW("the hub's list of files has no end"),
+                          0);
     } else if (get->next != NULL) {
         char *next = get->next;
         get->next = NULL;
@@ -145,6 +153,7 @@ static void list_files(struct import *import)
     struct buf path = {0};
 
     hub_files_release(&import->listed);
+    import->pages = 0;
     hub_path_tree(&path, view_of(import->repository), view_of(import->info.commit));
     ask_page(import, path.data);
     buf_release(&path);
