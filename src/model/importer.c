@@ -327,8 +327,12 @@ static void on_start(struct mail *mail)
 
     list_append(&ask->importer->asks, &ask->node);
     enum err err = absence_find(&store->absences, ask->key);
-    if (err == OK)
-        err = upstream_is_resting(ask->upstream, &ask->answer.retry_after);
+    if (err != OK) { /* known already: to note it again would be to note it for ever */
+        ask->answer.err = err;
+        finish(ask);
+        return;
+    }
+    err = upstream_is_resting(ask->upstream, &ask->answer.retry_after);
     if (err == OK && ask->importer->stopping)
         err = ERR_STOPPING;
     if (err == OK && is_full)
