@@ -18,6 +18,7 @@
 #include "io/disk.h"
 #include "io/listener.h"
 #include "model/layers.h"
+#include "model/pinned.h"
 #include "serve/admin.h"
 #include "serve/registry.h"
 #include "serve/reload.h"
@@ -35,6 +36,7 @@ struct server {
     struct store store;
     struct fetchers fetchers;
     struct reload reload;
+    struct pinned pinned;
     struct importer importer;
     struct layers layers;
     struct registry *registries; /* owned; serve_threads of them */
@@ -264,6 +266,8 @@ static void run(struct server *server, const int *fds, int admin_fd)
 
     loop_init(&server->loop, "main", false);
     evictor_init(&server->evictor, &server->store, &server->loop);
+    pinned_init(&server->pinned, &server->reload.catalogs);
+    server->evictor.pins.source = &server->pinned.source;
     server->sweep.work = on_sweep_work;
     server->sweep.done = on_sweep_done;
     add_timer(server, &server->evict_timer, on_evict_timer, EVICT_INTERVAL_MS);

@@ -8,7 +8,7 @@ import pytest
 
 from harness.entrepot import run_command
 from harness.model import Image
-from harness.util import Gate, MiB, noise, wait_until
+from harness.util import Gate, MiB, digest_of, noise, wait_until
 
 FILES = {
     "README.md": b"# A model\n",
@@ -28,9 +28,11 @@ def chosen(files=FILES, names=CHOSEN):
 class Mirror:
     """One with a catalog of its own, and a configuration that names it."""
 
-    def __init__(self, entrepot, hub, directory, models, name="hf", more="", **settings):
+    def __init__(self, entrepot, hub, directory, models, more="", upstream=None, **settings):
         self.catalog = directory / "catalog.yaml"
-        self.hub, self.head = hub, f"upstreams:\n  {name}:\n    type: huggingface\n    url: {hub.url}\n"
+        self.head = f"upstreams:\n  hf:\n    url: {hub.url}\n"
+        if upstream:
+            self.head += f"  docker.io:\n    url: {upstream.url}\n"
         self.write(models)
         settings = {"catalog": self.catalog, "tag_ttl": "1s", "config": self.head + more, **settings}
         self.mirror = entrepot(None, **{key: value for key, value in settings.items() if value is not None})
@@ -207,6 +209,56 @@ def test_a_model_that_cannot_be_had_keeps_no_other_waiting(catalog, hub):
     mirror.imported()
     late = hub.add("Org/None-3", {"late.txt": b"late"})
     wait_until(lambda: mirror.holds(late, "Org/None-3"), "what came later is found")
+
+
+# -- what stays
+
+
+def overflow(mirror, upstream, expected_gone):
+    """Pulls more than fits, until these have gone."""
+    for number in range(16):
+        digest = upstream.add_blob("library/other", noise(MiB, 1000 + number))
+        target = f"/v2/docker.io/library/other/blobs/{digest}"
+        wait_until(lambda: mirror.get(target, keep=False).sha256 == digest, "there was room for it")
+    for digest in expected_gone:
+        wait_until(lambda: not mirror.holds(digest), f"{digest} went")
+
+
+def files_of(contents):
+    """The digests of files that are worth evicting."""
+    return [digest_of(data) for data in contents.values() if len(data) >= MiB]
+
+
+OTHER = {"model.safetensors": noise(2 * MiB, 11), "config.json": b"{}"}
+
+
+@pytest.mark.parametrize("how", ["catalog", "pin"])
+def test_what_is_pinned_stays(how, catalog, hub, upstream):
+    """The files of its images, whatever is newer; those of its neighbours go."""
+    hub.add("Org/Model", FILES)
+    hub.add("Other/Model", OTHER)
+    kept = chosen(names=("config.json", "model.safetensors"))
+    models = [{"name": "org/model", "include": list(kept)}] if how == "catalog" else []
+    settings = {"pin": "hf/org/*"} if how == "pin" else {}
+    mirror = catalog(models, upstream=upstream, cache_size="12MiB", tag_ttl="1h", **settings)
+    if how == "pin":
+        kept = FILES
+    assert Image(mirror.mirror, "hf/other/model").agrees_with(OTHER)
+    assert Image(mirror.mirror, "hf/org/model").agrees_with(kept)
+    mirror.mirror.wait_held(*files_of(kept), *files_of(OTHER))
+    overflow(mirror.mirror, upstream, files_of(OTHER))
+    assert all(mirror.mirror.holds(digest) for digest in files_of(kept))
+    assert mirror.mirror.metric("entrepot_pinned_bytes") >= sum(map(len, kept.values()))
+
+
+def test_what_the_catalog_does_not_have_any_more_may_go(catalog, hub, upstream):
+    hub.add("Org/Model", FILES)
+    mirror = catalog([{"name": "org/model"}], upstream=upstream, cache_size="12MiB", tag_ttl="1h")
+    mirror.imported()
+    overflow(mirror.mirror, upstream, [])
+    assert all(mirror.mirror.holds(digest) for digest in files_of(FILES))
+    mirror.hang_up([])
+    overflow(mirror.mirror, upstream, files_of(FILES))
 
 
 # -- the command line
