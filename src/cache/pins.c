@@ -238,6 +238,6 @@ void pins_end(struct pins *pins, const struct store *store, bool no_room)
     else
         log_message(CONFIG_LOG_WARN, "pin",
                     "pinned content takes %llu bytes of the cache's %llu, and nothing else is left "
-                    "to go; raise cache_size, or shorten `pin` or the catalog",
+                    "to go; raise cache_size or shorten `pin`, or the catalog",
                     (unsigned long long)pins->bytes, (unsigned long long)store->config->cache_size);
 }

@@ -279,3 +279,96 @@ def test_check_knows_models(where, tmp_path, hub):
     again = tmp_path / "again.yaml"
     again.write_text(done.stdout)
     assert run_command("check", "--config", again).stdout == done.stdout
+
+
+A, B = "a" * 40, "b" * 40
+UPDATED = """\
+# The models that we use.  ä € 𝄞
+models:
+  # the big one: stays on the tested branch
+  - name: org/model      # "org"
+    revision: {first}   # tested
+    follow: tested
+    include: ["*.safetensors",
+              config.json]
+
+  - {{tag: v1, revision: "{second}", name: Org/Other}}   # {second}
+  - name: hf/org/model
+    tag: moves
+  - name: org/gone
+    revision: '{gone}'
+  - name: org/odd
+    revision: "\\x61{odd}"
+tag_ttl: 5m
+"""
+
+
+def update(hub, tmp_path, text):
+    """entrepot catalog update: the process, and the file afterwards."""
+    config, file = tmp_path / "entrepot.yaml", tmp_path / "models.yaml"
+    config.write_text(f"upstreams:\n  hf:\n    url: {hub.url}\n")
+    if text is not None:
+        file.write_text(text)
+    done = run_command("catalog", "update", file, "--config", config)
+    return done, file.read_text()
+
+
+def test_update_writes_commits_and_nothing_else(hub, tmp_path):
+    hub.add("Org/Model", FILES)
+    tested = hub.add("Org/Model", {"x": b"x"}, revision="refs/pr/1")
+    other = hub.add("Org/Other", {"y": b"y"})
+    text = UPDATED.replace("tested\n", "refs/pr/1\n", 2).replace("# refs/pr/1", "# tested")
+    done, after = update(hub, tmp_path, text.format(first=A, second=B, gone=A, odd="b" * 39))
+    assert after == text.format(first=tested, second=other, gone=A, odd="b" * 39).replace(
+        f"# {other}", f"# {B}"
+    ), after
+    assert done.returncode == 1, done
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"hf/org/model:latest: updated: {A} -> {tested}"
+    assert lines[1] == f"hf/org/other:v1: updated: {B} -> {other}"
+    assert re.match("hf/org/model:moves: left alone: .*: main$", lines[2])
+    assert re.match("hf/org/gone:latest: failed: .*org/gone", lines[3])
+    assert re.match("hf/org/odd:latest: failed: .*write it plainly", lines[4])
+    assert len(lines) == 5 and not list(tmp_path.glob("models.yaml.*"))
+
+
+def test_update_with_nothing_to_do_leaves_the_file(hub, tmp_path):
+    commit = hub.add("Org/Model", FILES)
+    file = tmp_path / "models.yaml"
+    file.write_text(f"models: [{{name: org/model, revision: {commit}}}]")
+    file.chmod(0o640)
+    inode = file.stat().st_ino
+    done, after = update(hub, tmp_path, None)
+    assert done.returncode == 0 and done.stdout == f"hf/org/model:latest: unchanged: {commit}\n"
+    assert file.stat().st_ino == inode
+    newer = hub.add("Org/Model", {"x": b"x"})
+    link = tmp_path / "link.yaml"
+    link.symlink_to(file)
+    done = run_command("catalog", "update", link, "--config", tmp_path / "entrepot.yaml")
+    assert done.returncode == 0 and newer in file.read_text() and link.is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_update_signs_in_and_says_what_the_hub_refuses(hub, tmp_path):
+    hub.add("Org/Secret", FILES)
+    hub.repository("Org/Secret").private = True
+    hub.token("hf_secret", "Org/Secret")
+    done, _ = update(hub, tmp_path, f"models: [{{name: org/secret, revision: {A}}}]\n")
+    assert done.returncode == 1 and "failed: " in done.stdout
+    (tmp_path / "entrepot.yaml").write_text(f"upstreams:\n  hf:\n    url: {hub.url}\n    password: hf_secret\n")
+    done = run_command("catalog", "update", tmp_path / "models.yaml", "--config", tmp_path / "entrepot.yaml")
+    assert done.returncode == 0 and "updated" in done.stdout
+    hub.stop()
+    done = run_command("catalog", "update", tmp_path / "models.yaml", "--config", tmp_path / "entrepot.yaml")
+    assert done.returncode == 1 and "failed: " in done.stdout, done
+
+
+@pytest.mark.parametrize("arguments", [[], ["update"], ["update", "--config", "x"], ["remove", "x"]])
+def test_catalog_is_used_rightly(arguments):
+    done = run_command("catalog", *arguments)
+    assert done.returncode == 2 and "entrepot catalog update FILE" in done.stderr
+
+
+def test_update_of_a_faulty_file(hub, tmp_path):
+    done, after = update(hub, tmp_path, "models:\n- nam: x\n")
+    assert done.returncode == 2 and "models.yaml:2:" in done.stderr and after == "models:\n- nam: x\n"
