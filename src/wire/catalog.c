@@ -405,11 +405,20 @@ static enum err read_models(struct reader *reader)
     return err;
 }
 
+static enum err refuse_key(struct walk *walk)
+{
+    if (walk_is_scalar(walk))
+        problem_value(walk->problem, walk_text(walk),
+                      "is no key of a catalog, which has \"" MODELS "\" and no other");
+    else
+        problem_set(walk->problem, "expected the key \"" MODELS "\"");
+    return walk_at_event(walk);
+}
+
 static enum err read_file(struct reader *reader, enum catalog_kind kind)
 {
-    static const char *const names[] = {MODELS};
     struct walk *walk = &reader->walk;
-    size_t first_line = 0, name = 0;
+    size_t first_line = 0;
 
     enum err err = walk_step(walk);
     while (err == OK && !walk_is(walk, YAML_MAPPING_END_EVENT)) {
@@ -417,7 +426,7 @@ static enum err read_file(struct reader *reader, enum catalog_kind kind)
         if (!is_ours && kind == CATALOG_CONFIG && walk_is_scalar(walk)) {
             err = walk_skip(walk);
         } else if (!is_ours) {
-            err = walk_look_up(walk, names, 1, &name);
+            err = refuse_key(walk);
         } else if (first_line > 0) {
             problem_set(walk->problem, MODELS ": is given twice, first in line %zu", first_line);
             err = walk_at_event(walk);
