@@ -19,8 +19,9 @@
  *       username: robot
  *       password_file: /etc/entrepot/password
  *
- * The key `models` is left to wire/catalog. A list of upstreams that is given, in the file or by --upstream, replaces the former one whole: a
- * mirror serves the registries that somebody named, and no others (clients.md R10).
+ * The key `models` is left to wire/catalog. A list of upstreams that is given, in the file or by
+ * --upstream, replaces the former one whole: a mirror serves the registries that somebody named,
+ * and no others (clients.md R10).
  *
  * Every problem is one sentence, in `ret_problem`, that names file, line, key, and what was
  * expected, and suggests the nearest key for one that does not exist. After an error the config is

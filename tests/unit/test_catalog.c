@@ -95,7 +95,8 @@ static void catalog_read_text__reads_models_among_settings(void **state)
     (void)state;
     assert_ok(read_as(text, CATALOG_CONFIG));
     assert_int_equal(catalog->count, 1);
-    assert_problem_has(read_as(text, CATALOG_ITSELF), "c.yaml:1: \"tag_ttl\" is no key of a catalog");
+    assert_problem_has(read_as(text, CATALOG_ITSELF),
+                       "c.yaml:1: \"tag_ttl\" is no key of a catalog");
     assert_ok(read_text("tag_ttl: 5m\nmodels: [{name: a/b}, 7]\n"));
     assert_value("tag_ttl", "5m");
 }
