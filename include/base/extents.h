@@ -35,6 +35,9 @@ void extents_release(struct extents *set);
 /* Adds `range` to the set, merging it with any range it overlaps or touches. */
 void extents_add(struct extents *set, struct extent range);
 
+/* Takes `range` out of the set. */
+void extents_remove(struct extents *set, struct extent range);
+
 /* How many bytes are present, and the end of the last of them; 0 for an empty set. O(1). */
 uint64_t extents_total(const struct extents *set);
 uint64_t extents_end(const struct extents *set);

@@ -91,7 +91,9 @@ struct blob {
     _Atomic uint64_t unlinked; /* see blob_unlinked() */
 
     /* the owner loop's own */
-    struct fetch *fetch;    /* borrowed; NULL: nobody fills it */
+    struct fetch *fetch;           /* borrowed; NULL: nobody fills it */
+    const struct extents *written; /* what of the budget's disk it takes: `present`, and while it is
+                                    * verified chunk by chunk what waits for that: verifier.h */
     struct extents durable; /* of `present`: what outlives a power cut, as far as it was recorded */
     bool syncing;           /* a job makes more of it so, */
     bool sync_again;        /* and another shall when that has ended */

@@ -13,6 +13,10 @@
  *     |------------> ENDING   failed for good, with every source that was offered
  *     `<-> IDLE -> ENDING     all that was wanted is here; the blob is PARTIAL again
  *
+ * Of a blob whose chunks have numbers in the index only verified ones are published (verifier.h). A
+ * source that sent a wrong one is asked after the others; when it comes wrong again and again the
+ * fetch fails, and those that were right stay.
+ *
  * Readers see the blob COMPLETE at the end of HASH (LEARN for a manifest, so that what it names is
  * known when its reader asks for it); SETTLE makes it last (fsync, rename, record) behind their
  * back. A fill goes on when all its readers have left. Only when it fails for good do they get an

@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "base/err.h"
 #include "cache/source.h"
+#include "cache/verifier.h"
 
 struct fill_line {
     const struct digest *digest;
@@ -27,5 +28,9 @@ void fill_line_end(const struct fill_line *fill);
 /* Counts, and logs, that `source` sent bytes whose digest is `found` for `expected`. */
 void fill_line_mismatch(const struct source *source, const struct digest *expected,
                         const struct digest *found);
+
+/* Counts, and logs, that `source` sent a chunk of `digest` that is not what its numbers say. */
+void fill_line_chunk(const struct source *source, const struct digest *digest,
+                     const struct verdict *verdict);
 
 #endif

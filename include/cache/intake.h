@@ -3,7 +3,8 @@
 
 /*
  * Bytes on their way into a blob: how long it is, room for them in the budget, writing them, each
- * once, and recording what is there. Embedded in the fetch. Thread: the blob's owner loop.
+ * once, having them verified where chunks have numbers, and recording what is there. Embedded in
+ * the fetch. Thread: the blob's owner loop.
  */
 
 #include <stdbool.h>
@@ -14,30 +15,58 @@
 #include "cache/blob.h"
 #include "cache/source.h"
 #include "cache/store.h"
+#include "cache/verifier.h"
 
 struct intake {
-    struct store *store; /* borrowed */
-    struct blob *blob;   /* borrowed */
-    uint64_t received;   /* new bytes written */
-    uint64_t recorded;   /* `received` when the extents were last recorded */
-    uint64_t reserved;   /* of the budget, and not yet used: blocks of the disk */
-    uint64_t lacking;    /* what a reservation that found no room asked for */
+    struct store *store;      /* borrowed */
+    struct blob *blob;        /* borrowed */
+    struct verifier verifier; /* off, but for a blob whose chunks have numbers */
+    uint64_t received;        /* new bytes written */
+    uint64_t published;       /* new bytes that can be read: the same when the verifier is off */
+    uint64_t recorded;        /* `published` when the extents were last recorded */
+    uint64_t reserved;        /* of the budget, and not yet used: blocks of the disk */
+    uint64_t lacking;         /* what a reservation that found no room asked for */
+    void (*on_verdict)(struct intake *intake, const struct verdict *verdict);
 };
 
-/* The only one who changes `present` is the owner loop, so it may look without the mutex. */
-const struct extents *intake_present(const struct intake *intake);
+void intake_init(struct intake *intake, struct store *store, struct blob *blob);
+
+/* If there are numbers of the blob's chunks, only what was verified is published from now on, and
+ * `on_verdict` is called for each chunk. ERR_SIZE_MISMATCH: what is here of the blob is of one of
+ * another size. Before the first byte is written. */
+enum err intake_verify_chunks(struct intake *intake, struct loop *loop,
+                              void (*on_verdict)(struct intake *intake,
+                                                 const struct verdict *verdict)) MUST_CHECK;
+
+/* Nothing more is written: gives back what was reserved or not verified. `on_verdict` may still
+ * come, with NULL, when a job ends that runs. */
+void intake_end(struct intake *intake);
+
+/* After that, when no job of the verifier runs. */
+void intake_release(struct intake *intake);
+
+/* What of the blob is in the file. */
+const struct extents *intake_written(const struct intake *intake);
+
+/* In multiples of what it is to be asked for, and whether only all of a cell can be read. */
+uint64_t intake_grid(const struct intake *intake);
+bool intake_has_cells(const struct intake *intake);
 
 /* How many bytes of `range` are missing; to the end of the blob when that is known. */
 uint64_t intake_missing(const struct intake *intake, struct extent range);
 
-/* Whether the size is known and all is here. */
+/* Whether the size is known and all is in the file. */
+bool intake_is_written(const struct intake *intake);
+
+/* The same, and all can be read. */
 bool intake_is_whole(const struct intake *intake);
 
 /* What these will take on the disk when they are here. */
 uint64_t intake_growth(const struct intake *intake, struct extent range);
 
 /* Takes the blob's size, as `source` tells it in an answer. ERR_SIZE_MISMATCH: it was told
- * otherwise before, by an answer or by a manifest; that is forgotten then, for the next try. */
+ * otherwise before, by an answer or by a manifest; that is forgotten then, for the next try.
+ * ERR_CHUNK_MISMATCH: the numbers are of a file of another size. */
 enum err intake_take_size(struct intake *intake, const struct source *source,
                           uint64_t size) MUST_CHECK;
 
@@ -45,11 +74,15 @@ enum err intake_take_size(struct intake *intake, const struct source *source,
  * ERR_NO_ROOM, ERR_OVER_BUDGET. */
 enum err intake_reserve(struct intake *intake, uint64_t bytes) MUST_CHECK;
 
+/* The same for all of a blob that is wanted whole, before the first byte of it comes: two that fit
+ * one after the other must not each wait for the other's half. `size`: as its manifest says. */
+enum err intake_reserve_whole(struct intake *intake, uint64_t size) MUST_CHECK;
+
 /* Gives back what was reserved and not used. */
 void intake_unreserve(struct intake *intake);
 
-/* Writes and publishes what is not there yet of [at, at + length), which `source` has sent and so
- * is noted to hold. What was not reserved is now, or it is ERR_NO_ROOM. */
+/* Writes and publishes, as soon as it may be, what is not there yet of [at, at + length), which
+ * `source` has sent and so is noted to hold. What was not reserved is now, or it is ERR_NO_ROOM. */
 enum err intake_store(struct intake *intake, const struct source *source, uint64_t at,
                       const char *data, size_t length) MUST_CHECK;
 

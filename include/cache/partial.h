@@ -30,9 +30,9 @@ void partial_sync(struct store *store, struct loop *loop, struct blob *blob, uns
 
 /*
  * Whether so much of it would not outlive a power cut that the sync that runs is to be waited for
- * before there is more: a quarter of `checkpoint`. The rest is for what comes all the same, for the
- * record's own way to the disk, and for what is lost in sockets, which may be megabytes each.
- * Thread: the blob's owner loop.
+ * before there is more: a quarter of `checkpoint`, or half with what waits to be verified. The rest
+ * is for what comes all the same, for the record's own way to the disk, and for what is lost in
+ * sockets, which may be megabytes each. Thread: the blob's owner loop.
  */
 bool partial_is_behind(const struct store *store, const struct blob *blob);
 

@@ -8,6 +8,10 @@
  * byte of it that is neither here nor on its way, and is widened to the grid as far as bytes are
  * missing there, so that no byte is ever asked for twice.
  *
+ * Where bytes are of use only with all of their cell of the grid (it is verified as a whole), what
+ * is wanted is widened to whole cells first, so that the rest of one that broke off is asked for
+ * too.
+ *
  *   plan_init -> (plan_next | plan_extend)* -> plan_release
  */
 
@@ -22,7 +26,8 @@ struct plan {
     struct extents coming;         /* on its way, or planned; owned */
     uint64_t size;                 /* of the blob; UINT64_MAX: not known yet */
     uint64_t grid;
-    uint64_t most; /* bytes of one request; at least `grid` */
+    uint64_t most;    /* bytes of one request; at least `grid` */
+    bool whole_cells; /* see above; false after plan_init(), for the caller to set */
 };
 
 /* `present` may not change meanwhile; plan_cover() adds what is on its way. */
@@ -33,7 +38,7 @@ void plan_release(struct plan *plan);
 /* These bytes need not be asked for. */
 void plan_cover(struct plan *plan, struct extent range);
 
-/* Whether the byte at `offset` is here, on its way, or planned. */
+/* Whether the byte at `offset`, or all of its cell, is here, on its way, or planned. */
 bool plan_covers(const struct plan *plan, uint64_t offset);
 
 /*

@@ -66,6 +66,30 @@ void extents_add(struct extents *set, struct extent range)
     set->count -= last - first - 1;
 }
 
+void extents_remove(struct extents *set, struct extent range)
+{
+    if (range.start == range.end)
+        return;
+
+    /* [first, last) are the ranges that overlap `range`. */
+    size_t first = first_ending_at_or_after(set, range.start + 1), last = first;
+    while (last < set->count && set->ranges[last].start < range.end)
+        last++;
+    if (first == last)
+        return;
+
+    struct extent left = {set->ranges[first].start, range.start};
+    struct extent right = {range.end, set->ranges[last - 1].end};
+    for (size_t i = first; i < last; i++)
+        set->total -= set->ranges[i].end - set->ranges[i].start;
+    memmove(&set->ranges[first], &set->ranges[last], (set->count - last) * sizeof(*set->ranges));
+    set->count -= last - first;
+    if (left.start < left.end)
+        extents_add(set, left);
+    if (right.start < right.end)
+        extents_add(set, right);
+}
+
 uint64_t extents_total(const struct extents *set)
 {
     return set->total;

@@ -74,6 +74,7 @@ static struct blob *blob_new_locked(struct blobs *table, struct blobs_bucket *bu
     blob->size = BLOB_SIZE_UNKNOWN;
     blob->rest_from = UINT64_MAX;
     blob->references = 1;
+    blob->written = &blob->present;
     pthread_mutex_init(&blob->mutex, NULL);
     list_init(&blob->waiters);
     list_init(&blob->demands);

@@ -1,8 +1,8 @@
 /*
  * The life of a fetch: fetch_start makes it, ask_on starts segments, each a request for a range of
  * the blob, until nothing that is wanted is missing, and fail(), on_settled() or the end of IDLE
- * ends it. All on the owner's loop, but for the pool jobs that open, hash and settle; who ends a
- * fetch while it is being hashed sets ENDING, and the job's end disposes of it.
+ * ends it. All on the owner's loop, but for the pool jobs that open, hash, verify and settle; who
+ * ends a fetch while some of it is being hashed sets ENDING, and the last job's end disposes of it.
  */
 #include "cache/fetch.h"
 
@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "cache/evict.h"
+#include "cache/fetch_state.h"
 #include "cache/fill_line.h"
 #include "cache/hashing.h"
 #include "cache/intake.h"
@@ -26,14 +27,9 @@
 enum {
     HASH_BATCH = 1 << 20,
     LOOK_MS = 100,    /* how often readers that have parked elsewhere meanwhile are looked for */
+    WRONGS_EXTRA = 2, /* how often more than there are sources a chunk may come wrong */
     LINGER_MS = 2000, /* the next range of a lazy reader finds the redirect's target still known */
 };
-
-#define FETCH_STATES(X) X(CALL) X(PAUSE) X(ROOM) X(IDLE) X(HASH) X(LEARN) X(SETTLE) X(ENDING)
-
-#define X(name) FETCH_##name,
-enum fetch_state { FETCH_STATES(X) FETCH_STATE_COUNT };
-#undef X
 
 struct fetch {
     struct list node; /* in fetcher->fetches */
@@ -60,34 +56,7 @@ static void step_hash(struct fetch *fetch);
 
 static void set_state(struct fetch *fetch, enum fetch_state state)
 {
-#define X(name) #name,
-    static const char *const names[] = {FETCH_STATES(X)};
-#undef X
-    static const bool edges[FETCH_STATE_COUNT][FETCH_STATE_COUNT] = {
-        [FETCH_CALL] = {[FETCH_PAUSE] = true,
-                        [FETCH_ROOM] = true,
-                        [FETCH_IDLE] = true,
-                        [FETCH_HASH] = true,
-                        [FETCH_ENDING] = true},
-        [FETCH_ROOM] = {[FETCH_CALL] = true, [FETCH_ENDING] = true},
-        [FETCH_PAUSE] =
-            {[FETCH_CALL] = true, [FETCH_ROOM] = true, [FETCH_HASH] = true, [FETCH_ENDING] = true},
-        [FETCH_IDLE] = {[FETCH_CALL] = true, [FETCH_ENDING] = true},
-        [FETCH_HASH] = {[FETCH_LEARN] = true, [FETCH_SETTLE] = true, [FETCH_ENDING] = true},
-        [FETCH_LEARN] = {[FETCH_SETTLE] = true},
-        [FETCH_SETTLE] = {[FETCH_ENDING] = true},
-    };
-    struct log_line line;
-    char text[DIGEST_TEXT_SIZE];
-
-    CHECK(edges[fetch->state][state]);
-    if (log_begin(&line, CONFIG_LOG_DEBUG, "fetch")) {
-        log_text(&line, "digest", view_of(digest_print(&fetch->blob->digest, text)));
-        log_text(&line, "from", view_of(names[fetch->state]));
-        log_text(&line, "to", view_of(names[state]));
-        log_end(&line);
-    }
-    fetch->state = state;
+    fetch_state_set(&fetch->state, state, &fetch->blob->digest);
 }
 
 /* ---- beginning and end, as the log and the counters know them ---- */
@@ -134,6 +103,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
     list_unlink(&fetch->node);
     hashing_release(&fetch->hashing);
+    intake_release(&fetch->intake);
     buf_release(&fetch->given);
     segments_release(&fetch->segments);
     blob_unref(fetch->blob);
@@ -143,10 +113,10 @@ static void on_timer_closed(uv_handle_t *handle)
 /* ENDING, and no job is running: gone. */
 static void dispose(struct fetch *fetch)
 {
-    if (fetch->hashing.running)
+    if (fetch->hashing.running || verifier_runs(&fetch->intake.verifier))
         return; /* its end comes back here */
     fetch->blob->fetch = NULL;
-    intake_unreserve(&fetch->intake);
+    intake_end(&fetch->intake);
     uv_close((uv_handle_t *)&fetch->timer, on_timer_closed);
 }
 
@@ -155,11 +125,12 @@ static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
     uv_timer_stop(&fetch->timer);
     set_state(fetch, FETCH_ENDING);
     segments_cancel(&fetch->segments);
+    intake_end(&fetch->intake);
     bool unreadable =
         !fetch->hashing.running && fetch->hashing.err != OK; /* the record would lie */
     bool wrong = err == ERR_DIGEST_MISMATCH || err == ERR_SIZE_MISMATCH || unreadable ||
                  fetch->blob->sync_failed;
-    if (fetch->blob->fd >= 0 && (wrong || intake_present(&fetch->intake)->count == 0))
+    if (fetch->blob->fd >= 0 && (wrong || fetch->blob->present.count == 0))
         partial_discard(fetch->fetcher->store, fetch->blob);
     else
         intake_record(&fetch->intake);
@@ -229,7 +200,7 @@ static void verify(struct fetch *fetch)
 
 static void hash_on(struct fetch *fetch)
 {
-    uint64_t end = extents_run_end(intake_present(&fetch->intake), 0);
+    uint64_t end = extents_run_end(&fetch->blob->present, 0);
 
     if (fetch->hashing.running) /* its `done` is the job's now */
         return;
@@ -392,13 +363,52 @@ static void on_answer(struct segments *segments)
     look_soon(fetch_of(segments)); /* it takes ranges, perhaps: others may start beside it */
 }
 
-static void on_bytes(struct segments *segments)
+/* More can be read, perhaps. */
+static void note_published(struct fetch *fetch)
 {
-    struct fetch *fetch = fetch_of(segments);
-
     hash_on(fetch);
     if (intake_record_if_due(&fetch->intake))
         sync_partial(fetch);
+}
+
+static void on_bytes(struct segments *segments)
+{
+    note_published(fetch_of(segments));
+}
+
+/* A chunk is wrong. Another source is asked for it, if there is one, or the same one again; but not
+ * for ever. What else has been verified stays, unless it is what some of the chunk came with. */
+static void chunk_is_wrong(struct fetch *fetch, const struct verdict *verdict)
+{
+    struct sources *sources = &fetch->sources;
+    const struct source *sender = sources_of_key(sources, verdict->sender);
+
+    fill_line_chunk(sender, &fetch->blob->digest, verdict);
+    if (verdict->wrongs >= sources->count + WRONGS_EXTRA) {
+        evict_leave(fetch->fetcher->store, &fetch->room);
+        fail(fetch, verdict->has_older ? ERR_DIGEST_MISMATCH : ERR_CHUNK_MISMATCH, 0);
+        return;
+    }
+    if (sender == &sources->list[0] && sources_rotate(sources))
+        segments_turn(&fetch->segments);
+    ask_on(fetch);
+}
+
+static void on_verdict(struct intake *intake, const struct verdict *verdict)
+{
+    struct fetch *fetch = container_of(intake, struct fetch, intake);
+
+    if (verdict == NULL) {
+        dispose(fetch);
+    } else if (verdict->err == ERR_CHUNK_MISMATCH) {
+        chunk_is_wrong(fetch, verdict);
+    } else if (verdict->err != OK) {
+        evict_leave(fetch->fetcher->store, &fetch->room);
+        fail(fetch, verdict->err, 0);
+    } else {
+        note_published(fetch);
+        ask_on(fetch);
+    }
 }
 
 static void on_segment_end(struct segments *segments, const struct segment_end *end)
@@ -444,7 +454,7 @@ static void end_idle(struct fetch *fetch, bool stopping)
         go_on(fetch);
         return;
     }
-    if (fetch->intake.received > fetch->intake.recorded)
+    if (fetch->intake.published > fetch->intake.recorded)
         intake_record(&fetch->intake);
     if (fetch->intake.received > 0)
         sync_partial(fetch);
@@ -461,18 +471,6 @@ static void on_linger_over(uv_timer_t *timer)
         uv_timer_start(&fetch->timer, on_linger_over, LINGER_MS, 0);
     else
         end_idle(fetch, false);
-}
-
-/* Room for all that is wanted of a blob that is wanted whole, before the first byte of it comes:
- * two that fit one after the other must not each wait for the other's half. */
-static enum err reserve_rest(struct fetch *fetch)
-{
-    struct blob_view view = blob_look(fetch->blob, 0, NULL);
-    uint64_t size = view.size != BLOB_SIZE_UNKNOWN ? view.size : fetch->sources.list[0].size;
-
-    if (size == BLOB_SIZE_UNKNOWN || !view.whole)
-        return OK;
-    return intake_reserve(&fetch->intake, intake_growth(&fetch->intake, (struct extent){0, size}));
 }
 
 static void begin_idle(struct fetch *fetch)
@@ -498,10 +496,10 @@ static void ask_on(struct fetch *fetch)
         return;
     if (!uv_is_active((uv_handle_t *)&fetch->timer))
         uv_timer_start(&fetch->timer, on_look, LOOK_MS, LOOK_MS);
-    enum err err = reserve_rest(fetch);
+    enum err err = intake_reserve_whole(&fetch->intake, fetch->sources.list[0].size);
     if (err == OK)
         err = segments_ask(&fetch->segments);
-    if (fetch->segments.count > 0)
+    if (fetch->segments.count > 0 || verifier_is_busy(&fetch->intake.verifier))
         return; /* what had no room is asked for when they have ended */
     if (err == ERR_NO_ROOM)
         wait_for_room(fetch);
@@ -546,7 +544,7 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
     fetch->fetcher = fetcher;
     fetch->blob = blob_ref(blob);
     fetch->blob->fetch = fetch;
-    fetch->intake = (struct intake){.store = fetcher->store, .blob = blob};
+    intake_init(&fetch->intake, fetcher->store, blob);
     sources_init(&fetch->sources, source);
     fetch->given = *given;
     *given = (struct buf){0};
@@ -562,10 +560,16 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
     blob_fill(blob);
     if (media_type[0] != '\0')
         blob_set_media_type(blob, media_type);
-    if (fetch->given.length > 0)
+    if (fetch->given.length > 0) {
         take_given(fetch);
-    else
+        return;
+    }
+    enum err err =
+        source->is_manifest ? OK : intake_verify_chunks(&fetch->intake, &fetcher->loop, on_verdict);
+    if (err == OK)
         ask_on(fetch);
+    else
+        fail(fetch, err, 0);
 }
 
 void fetch_join(struct fetch *fetch, const struct source *source)

@@ -1,5 +1,7 @@
 #include "cache/fill_line.h"
 
+#include <inttypes.h>
+
 #include "base/log.h"
 #include "base/stats.h"
 
@@ -40,4 +42,20 @@ void fill_line_mismatch(const struct source *source, const struct digest *expect
     log_message(CONFIG_LOG_ERROR, "mismatch", "%s of %s sent bytes with the digest %s for %s",
                 source->repository, source->upstream->config->name, digest_print(found, found_text),
                 digest_print(expected, expected_text));
+}
+
+void fill_line_chunk(const struct source *source, const struct digest *digest,
+                     const struct verdict *verdict)
+{
+    char text[DIGEST_TEXT_SIZE], wanted[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
+
+    stats_add(STAT_UPSTREAM_ERRORS, AT(source->upstream->index, ERR_CHUNK_MISMATCH), 1);
+    log_message(CONFIG_LOG_ERROR, "mismatch",
+                "%s of %s sent%s bytes %" PRIu64 "-%" PRIu64 " of %s with the digest %s, and the "
+                "known numbers of the file say %s; they are not served. If every source sends the "
+                "same, the numbers are wrong",
+                source->repository, source->upstream->config->name,
+                verdict->is_mixed ? ", in part," : "", verdict->range.start, verdict->range.end - 1,
+                digest_print(digest, text), digest_print(&verdict->found, found),
+                digest_print(&verdict->wanted, wanted));
 }

@@ -1,7 +1,10 @@
 #include "cache/intake.h"
 
+#include <inttypes.h>
 #include <string.h>
 
+#include "base/check.h"
+#include "base/log.h"
 #include "cache/evict.h"
 #include "cache/footprint.h"
 #include "cache/partial.h"
@@ -11,29 +14,104 @@
  * of it is partial_is_behind(). */
 enum { RECORDS = 8 };
 
-const struct extents *intake_present(const struct intake *intake)
+void intake_init(struct intake *intake, struct store *store, struct blob *blob)
 {
-    return &intake->blob->present;
+    *intake = (struct intake){.store = store, .blob = blob};
+}
+
+static void on_verdict(struct verifier *verifier, const struct verdict *verdict)
+{
+    struct intake *intake = container_of(verifier, struct intake, verifier);
+
+    if (verdict != NULL && verdict->err == OK)
+        intake->published += verdict->fresh;
+    intake->on_verdict(intake, verdict);
+}
+
+enum err intake_verify_chunks(struct intake *intake, struct loop *loop,
+                              void (*on_verdict_)(struct intake *intake,
+                                                  const struct verdict *verdict))
+{
+    const struct blob *blob = intake->blob;
+
+    intake->on_verdict = on_verdict_;
+    verifier_begin(&intake->verifier, intake->store, loop, intake->blob, on_verdict);
+    if (!verifier_is_on(&intake->verifier))
+        return OK;
+    bool is_other = blob->size != BLOB_SIZE_UNKNOWN && blob->size != intake->verifier.numbers.size;
+    return is_other || extents_end(&blob->present) > intake->verifier.numbers.size
+               ? ERR_SIZE_MISMATCH
+               : OK;
+}
+
+void intake_end(struct intake *intake)
+{
+    verifier_end(&intake->verifier);
+    intake_unreserve(intake);
+}
+
+void intake_release(struct intake *intake)
+{
+    verifier_release(&intake->verifier);
+}
+
+const struct extents *intake_written(const struct intake *intake)
+{
+    return intake->blob->written;
+}
+
+uint64_t intake_grid(const struct intake *intake)
+{
+    return intake_has_cells(intake) ? NUMBERS_CHUNK : intake->store->config->range_grid;
+}
+
+bool intake_has_cells(const struct intake *intake)
+{
+    return verifier_is_on(&intake->verifier);
 }
 
 uint64_t intake_missing(const struct intake *intake, struct extent range)
 {
     if (intake->blob->size < range.end)
         range.end = intake->blob->size;
-    return range.start < range.end ? extents_missing(intake_present(intake), range) : 0;
+    return range.start < range.end ? extents_missing(intake_written(intake), range) : 0;
+}
+
+bool intake_is_written(const struct intake *intake)
+{
+    return intake->blob->size != BLOB_SIZE_UNKNOWN &&
+           intake_missing(intake, (struct extent){0, UINT64_MAX}) == 0;
 }
 
 bool intake_is_whole(const struct intake *intake)
 {
-    return intake->blob->size != BLOB_SIZE_UNKNOWN &&
-           intake_missing(intake, (struct extent){0, UINT64_MAX}) == 0;
+    const struct blob *blob = intake->blob;
+
+    return blob->size != BLOB_SIZE_UNKNOWN &&
+           extents_missing(&blob->present, (struct extent){0, blob->size}) == 0;
 }
 
 uint64_t intake_growth(const struct intake *intake, struct extent range)
 {
     if (intake->blob->size < range.end)
         range.end = intake->blob->size;
-    return footprint_missing(intake_present(intake), range);
+    return footprint_missing(intake_written(intake), range);
+}
+
+/* Whether a file of that size may be the one that there are numbers of. */
+static bool fits_numbers(const struct intake *intake, const struct source *source, uint64_t size)
+{
+    const struct verifier *verifier = &intake->verifier;
+    char text[DIGEST_TEXT_SIZE];
+
+    if (!verifier_is_on(verifier) || size == verifier->numbers.size)
+        return true;
+    log_message(CONFIG_LOG_ERROR, "mismatch",
+                "%s of %s sent %s with %" PRIu64 " bytes, and its known numbers are of %" PRIu64
+                "; if other sources say the same, the numbers are wrong",
+                source->repository, source->upstream->config->name,
+                digest_print(&intake->blob->digest, text), size, verifier->numbers.size);
+    return false;
 }
 
 enum err intake_take_size(struct intake *intake, const struct source *source, uint64_t size)
@@ -42,6 +120,8 @@ enum err intake_take_size(struct intake *intake, const struct source *source, ui
 
     if (size > INT64_MAX)
         return ERR_UPSTREAM_NONSENSE;
+    if (!fits_numbers(intake, source, size))
+        return ERR_CHUNK_MISMATCH;
     if (blob->size != BLOB_SIZE_UNKNOWN
             ? blob->size != size
             : source->size != BLOB_SIZE_UNKNOWN && source->size != size) {
@@ -62,11 +142,22 @@ enum err intake_reserve(struct intake *intake, uint64_t bytes)
         return OK;
     uint64_t more = bytes - intake->reserved;
     enum err err =
-        evict_reserve(intake->store, extents_total(intake_present(intake)) + bytes, more);
+        evict_reserve(intake->store, extents_total(intake_written(intake)) + bytes, more);
     if (err == OK)
         intake->reserved = bytes;
     intake->lacking = err == OK ? 0 : more;
     return err;
+}
+
+enum err intake_reserve_whole(struct intake *intake, uint64_t size)
+{
+    struct blob_view view = blob_look(intake->blob, 0, NULL);
+
+    if (view.size != BLOB_SIZE_UNKNOWN)
+        size = view.size;
+    if (size == BLOB_SIZE_UNKNOWN || !view.whole)
+        return OK;
+    return intake_reserve(intake, intake_growth(intake, (struct extent){0, size}));
 }
 
 void intake_unreserve(struct intake *intake)
@@ -89,14 +180,28 @@ void intake_note_sent(struct intake *intake, const struct source *source)
         intake_note_held(intake, source);
 }
 
+/* They are in the file. */
+static void take_in(struct intake *intake, const struct source *source, struct extent range)
+{
+    intake->received += range.end - range.start;
+    if (verifier_is_on(&intake->verifier)) {
+        verifier_wrote(&intake->verifier, source->key, range);
+        return;
+    }
+    blob_publish(intake->blob, range);
+    intake->published += range.end - range.start;
+}
+
 enum err intake_store(struct intake *intake, const struct source *source, uint64_t at,
                       const char *data, size_t length)
 {
     struct extent rest = {at, at + length}, gap;
 
-    while (extents_first_gap(intake_present(intake), rest, &gap)) {
+    if (rest.end > intake->verifier.numbers.size && !fits_numbers(intake, source, rest.end))
+        return ERR_CHUNK_MISMATCH;
+    while (extents_first_gap(intake_written(intake), rest, &gap)) {
         uint64_t part = gap.end - gap.start;
-        uint64_t growth = footprint_growth(intake_present(intake), gap);
+        uint64_t growth = footprint_growth(intake_written(intake), gap);
         enum err err = intake_reserve(intake, growth);
         if (err != OK)
             return err;
@@ -106,8 +211,7 @@ enum err intake_store(struct intake *intake, const struct source *source, uint64
             return err;
         intake_note_sent(intake, source); /* not sooner: an answer that began with what was here
                                            * would be cut where the disk takes no more */
-        blob_publish(intake->blob, gap);
-        intake->received += part;
+        take_in(intake, source, gap);
         use(intake, growth);
         rest.start = gap.end;
     }
@@ -124,12 +228,12 @@ void intake_note_held(struct intake *intake, const struct source *source)
 void intake_record(struct intake *intake)
 {
     partial_record(intake->store, intake->blob);
-    intake->recorded = intake->received;
+    intake->recorded = intake->published;
 }
 
 bool intake_record_if_due(struct intake *intake)
 {
-    if (intake->received - intake->recorded < intake->store->config->checkpoint / RECORDS)
+    if (intake->published - intake->recorded < intake->store->config->checkpoint / RECORDS)
         return false;
     intake_record(intake);
     return true;

@@ -136,9 +136,11 @@ void partial_sync(struct store *store, struct loop *loop, struct blob *blob, uns
 
 bool partial_is_behind(const struct store *store, const struct blob *blob)
 {
+    uint64_t durable = extents_total(&blob->durable), checkpoint = store->config->checkpoint;
+
     return blob->syncing && !blob->sync_failed &&
-           extents_total(&blob->present) - extents_total(&blob->durable) >=
-               store->config->checkpoint / 4;
+           (extents_total(&blob->present) - durable >= checkpoint / 4 ||
+            extents_total(blob->written) - durable >= checkpoint / 2);
 }
 
 void partial_discard(struct store *store, struct blob *blob)
@@ -146,7 +148,7 @@ void partial_discard(struct store *store, struct blob *blob)
     char path[BLOB_PATH_SIZE];
 
     blob_path_partial(&blob->digest, path);
-    uint64_t bytes = footprint_of_extents(&blob->present); /* the owner loop's to change */
+    uint64_t bytes = footprint_of_extents(blob->written);
     index_delete_blob(store->index, &blob->digest);
     blob_unlinked(blob, bytes); /* first: it lies there until it is closed */
     store->used -= bytes;

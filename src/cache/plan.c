@@ -31,11 +31,6 @@ static uint64_t run_end(const struct plan *plan, uint64_t offset)
     }
 }
 
-bool plan_covers(const struct plan *plan, uint64_t offset)
-{
-    return run_end(plan, offset) > offset;
-}
-
 /* The uncovered run around `offset`, which is not covered. */
 static struct extent hole_at(const struct plan *plan, uint64_t offset)
 {
@@ -68,8 +63,18 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+bool plan_covers(const struct plan *plan, uint64_t offset)
+{
+    if (!plan->whole_cells)
+        return run_end(plan, offset) > offset;
+    return run_end(plan, grid_floor(plan, offset)) >=
+           least(grid_ceiling(plan, offset + 1), plan->size);
+}
+
 bool plan_next(struct plan *plan, struct extent want, struct extent *ret_range)
 {
+    if (plan->whole_cells)
+        want = (struct extent){grid_floor(plan, want.start), grid_ceiling(plan, want.end)};
     want.end = least(want.end, plan->size);
     struct extent gap = {run_end(plan, want.start), want.end};
     if (gap.start >= gap.end)
@@ -100,7 +105,7 @@ void plan_extend(struct plan *plan, struct extent want, struct extent *range)
         return; /* nobody knows where it stops: a request of its own */
     uint64_t room = least(plan->most - length, UINT64_MAX - range->end);
     uint64_t end = least(least(want.end, plan->size), range->end + room);
-    if (start >= end || grid_floor(plan, start) > range->end || plan_covers(plan, start) ||
+    if (start >= end || grid_floor(plan, start) > range->end || run_end(plan, start) > start ||
         hole_at(plan, start).start != range->end)
         return; /* not a neighbour, or something of it is here already */
     CHECK(plan_next(plan, (struct extent){start, end}, &more) && more.start == range->end);

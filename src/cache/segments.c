@@ -437,7 +437,7 @@ static void start(struct segments *segments, struct extent range)
 static uint64_t request_size(const struct segments *segments)
 {
     const struct config *config = config_of(segments);
-    uint64_t grid = config->range_grid, most = upstream_rate(segments->source->upstream);
+    uint64_t grid = intake_grid(segments->intake), most = upstream_rate(segments->source->upstream);
     uint64_t share = intake_missing(segments->intake, (struct extent){0, size_of(segments)});
     uint64_t coming = outstanding(segments);
 
@@ -480,7 +480,7 @@ static bool cut_for_parked(void *argument, const struct extent *ranges, size_t c
 {
     const struct look *look = argument;
     struct segments *segments = look->segments;
-    uint64_t offset = ranges[0].start, grid = config_of(segments)->range_grid;
+    uint64_t offset = ranges[0].start, grid = intake_grid(segments->intake);
 
     (void)count;
     for (struct list *node = segments->running.next; is_parked && node != &segments->running;
@@ -544,16 +544,16 @@ static bool look_at(void *argument, const struct extent *ranges, size_t count, b
 
 static void look_begin(struct look *look, struct segments *segments, uint64_t size)
 {
-    const struct config *config = config_of(segments);
-    struct blob *blob = blob_of(segments);
+    struct intake *intake = segments->intake;
 
     *look = (struct look){.segments = segments,
                           .budget = LOOKS_MAX,
                           .takes_ranges = upstream_takes_ranges(segments->source->upstream)};
-    plan_init(&look->plan, intake_present(segments->intake), size, config->range_grid,
+    plan_init(&look->plan, intake_written(intake), size, intake_grid(intake),
               request_size(segments));
+    look->plan.whole_cells = intake_has_cells(intake);
     if (may_start(look, true) && size != BLOB_SIZE_UNKNOWN)
-        blob_each_want(blob, cut_for_parked, look);
+        blob_each_want(intake->blob, cut_for_parked, look);
     for (struct list *node = segments->running.next; node != &segments->running;
          node = node->next) {
         const struct segment *segment = container_of(node, struct segment, node);
@@ -588,7 +588,7 @@ enum err segments_ask(struct segments *segments)
     uint64_t size = size_of(segments);
 
     if (segments->whole_only) {
-        if (segments->count == 0)
+        if (segments->count == 0 && !intake_is_written(segments->intake))
             start(segments, (struct extent){0, UINT64_MAX});
         return OK;
     }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/stats.h"
 #include "cache/source.h"
 #include "io/loop.h"
 
@@ -128,6 +129,8 @@ static enum err see_to(struct layer_view *view, const struct blob_view *look)
     bool is_new = !is_within(view->range, view->asked);
     if (!is_new && filling)
         return OK;
+    if (filling && is_new)
+        stats_add(STAT_READERS_COALESCED, AT_ALL, 1);
     view->joins |= filling;
     view->waits |= !filling;
     if (is_new)

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/stats.h"
 #include "cache/lookup.h"
+#include "model/image.h"
 #include "serve/find.h"
 #include "serve/request.h"
 
@@ -59,12 +60,31 @@ static void on_listed(struct mail *mail)
                        view_of_buf(&answer->bytes->data)); /* the answer's own reference */
 }
 
+/* Nothing refers to an image of a model; what tags there are its hub knows. */
+static void answer_list_of_hub(struct request *request)
+{
+    static const char none[] =
+        "{\"schemaVersion\":2,\"mediaType\":\"" IMAGE_INDEX_TYPE "\",\"manifests\":[]}";
+
+    if (request->route.kind == ROUTE_TAGS) {
+        request_fail(request, ERR_TAGS_UNSUPPORTED);
+        return;
+    }
+    buf_append_text(&request->exchange.body, none);
+    exchange_head(&request->exchange, 200, sizeof(none) - 1, IMAGE_INDEX_TYPE);
+    exchange_send(&request->exchange);
+}
+
 static void find_list(struct request *request)
 {
     const struct services *services = request->services;
     struct upstream *upstream = &services->store->upstreams.list[request->route.upstream];
     char text[DIGEST_TEXT_SIZE], path[DIGEST_TEXT_SIZE + 16] = "tags/list";
 
+    if (upstream->config->is_hub) {
+        answer_list_of_hub(request);
+        return;
+    }
     if (request->route.kind == ROUTE_REFERRERS)
         (void)snprintf(path, sizeof(path), "referrers/%s",
                        digest_print(&request->route.digest, text));

@@ -170,6 +170,14 @@ def test_names_are_the_hubs_own(mirror_of, hub):
     assert Image(mirror, "hf/datasets/org/set").agrees_with({"data.csv": b"1,2\n"})
 
 
+def test_lists_of_a_hub(mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    mirror = mirror_of(hub)
+    assert mirror.get("/v2/hf/org/model/referrers/sha256:" + "0" * 64).json["manifests"] == []
+    assert mirror.get("/v2/hf/org/model/tags/list").status == 404
+    assert not hub.requests
+
+
 def test_another_name_of_the_hub(entrepot, hub):
     """`depot.ai: {type: huggingface}`: every model under that name."""
     hub.add("Org/Model", SMALL)

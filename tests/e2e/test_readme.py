@@ -23,10 +23,15 @@ from harness.util import ROOT, SLOW, wait_until
 
 TEXT = (ROOT / "README.md").read_text()
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-LANGUAGES = {"sh", "json", "toml", "yaml", "text"}  # commands stand in sh only
+LANGUAGES = {"dockerfile", "sh", "json", "toml", "yaml", "text"}  # commands stand in sh only
 
 # Not run as they stand: {command: (who runs it, a file, what that file says to prove it)}
 ELSEWHERE = {
+    "docker build -t app .": (
+        "test_model_clients.py: README's Dockerfile, by Docker, podman and buildah",
+        "tests/e2e/test_model_clients.py",
+        'block("model-dockerfile")',
+    ),
     "tests/run": ("CI: it is what runs this test", ".ci/run", 'exec "$(dirname "$0")/../tests/run"'),
     "cmake -S . -B build -DCMAKE_BUILD_TYPE=Release": (
         "deploy/quickstart, which the first stage of tests/run runs",

@@ -1,8 +1,9 @@
 /*
  * Puts a layer into the cache of a mirror that does not run, as an import would:
  *
- *   fake_import CACHE UPSTREAM REPOSITORY HUB_REPOSITORY COMMIT FOLDER
+ *   fake_import CACHE UPSTREAM REPOSITORY HUB_REPOSITORY COMMIT FOLDER [PLAIN]
  *
+ * With PLAIN, a registry, that holds the files as they are in its repository of the same name.
  * Reads lines "<how> <name>", a file of FOLDER each: "whole": it is cached; "missing": only its
  * numbers are known; "unknown": nor are they. Prints "<digest> <size>".
  */
@@ -36,6 +37,7 @@ static struct store store;
 static struct file *files;
 static struct tree_file *tree;
 static size_t count;
+static const char *repository, *plain;
 
 static void read_names(const char *folder)
 {
@@ -104,6 +106,16 @@ static void put_blob(const struct file *file, int copy)
     index_put_blob(store.index, &digest, &record);
 }
 
+static void hold_plain(const struct file *file)
+{
+    struct holding_record holding = {.size = file->numbers.size};
+    struct digest digest = {.algorithm = DIGEST_SHA256};
+
+    CHECK(view_copy(view_of(plain), holding.upstream, sizeof(holding.upstream)));
+    memcpy(digest.bytes, file->sha256, NUMBERS_SHA256);
+    index_put_holding(store.index, repository, &digest, &holding);
+}
+
 static void take(size_t index, struct layout *layout, struct layer_hash *hashes)
 {
     struct file *file = &files[index];
@@ -118,6 +130,8 @@ static void take(size_t index, struct layout *layout, struct layer_hash *hashes)
     feed(index, layout, hashes, copy);
     if (copy >= 0)
         put_blob(file, copy);
+    if (plain != NULL)
+        hold_plain(file);
     if (strcmp(file->how, "unknown") == 0)
         return;
     chunk_record_encode(&file->numbers, &note);
@@ -192,7 +206,9 @@ int main(int argc, char **argv)
     struct config config;
     struct buf problem = {0};
 
-    CHECK(argc == 7);
+    CHECK(argc == 7 || argc == 8);
+    repository = argv[3];
+    plain = argv[7]; /* or NULL */
     read_names(argv[6]);
     config_init(&config);
     config_drop_upstreams(&config);

@@ -74,6 +74,27 @@ static void extents_first_gap__leaves_the_answer_alone_when_all_is_there(void **
     extents_release(&set);
 }
 
+static void extents_remove__cuts_ranges_and_leaves_the_rest(void **state)
+{
+    (void)state;
+    struct extents set = {0};
+
+    extents_remove(&set, (struct extent){0, 10});
+    extents_add(&set, (struct extent){0, 10});
+    extents_add(&set, (struct extent){20, 30});
+    extents_remove(&set, (struct extent){10, 20}); /* nothing of it is there */
+    extents_remove(&set, (struct extent){5, 5});
+    assert_int_equal(extents_total(&set), 20);
+    extents_remove(&set, (struct extent){4, 22});
+    assert_true(extents_run_end(&set, 0) == 4 && extents_run_end(&set, 4) == 4);
+    assert_true(extents_run_end(&set, 21) == 21 && extents_run_end(&set, 22) == 30);
+    extents_remove(&set, (struct extent){25, 26});
+    assert_int_equal(set.count, 3);
+    extents_remove(&set, (struct extent){0, UINT64_MAX});
+    assert_true(set.count == 0 && extents_total(&set) == 0);
+    extents_release(&set);
+}
+
 static void extents_release__leaves_an_empty_set(void **state)
 {
     (void)state;
@@ -146,8 +167,12 @@ static void extents__agree_with_a_byte_map(void **state)
                      end = start + next_random(&random) % 9;
             if (end > UNIVERSE)
                 end = UNIVERSE;
-            extents_add(&set, (struct extent){start, end});
-            memset(present + start, 1, end - start);
+            bool adds = next_random(&random) % 3 > 0;
+            if (adds)
+                extents_add(&set, (struct extent){start, end});
+            else
+                extents_remove(&set, (struct extent){start, end});
+            memset(present + start, adds, end - start);
             compare_with_map(&set, present);
         }
         compare_counts(&set, present);
@@ -163,6 +188,7 @@ int main(void)
         cmocka_unit_test(extents_add__reaches_to_the_last_byte_there_is),
         cmocka_unit_test(extents_run_end__returns_offset_when_byte_is_absent),
         cmocka_unit_test(extents_first_gap__leaves_the_answer_alone_when_all_is_there),
+        cmocka_unit_test(extents_remove__cuts_ranges_and_leaves_the_rest),
         cmocka_unit_test(extents_release__leaves_an_empty_set),
         cmocka_unit_test(extents__agree_with_a_byte_map),
     };

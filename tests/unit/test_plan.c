@@ -93,6 +93,32 @@ static void plan_next__knows_what_is_here_beside_what_is_coming(void **state)
     extents_release(&present);
 }
 
+static void plan_next__of_whole_cells_asks_for_the_rest_of_one_that_broke_off(void **state)
+{
+    struct extents present = {0};
+    struct extent range;
+    struct plan plan;
+
+    (void)state;
+    extents_add(&present, (struct extent){0, 5}); /* what is wanted, but not all of its cell */
+    extents_add(&present, (struct extent){20, 22});
+    extents_add(&present, (struct extent){48, 64});
+    plan_init(&plan, &present, SIZE, GRID, MOST);
+    plan.whole_cells = true;
+    assert_false(plan_covers(&plan, 0) || plan_covers(&plan, 20));
+    assert_true(plan_covers(&plan, 50));
+    assert_range(next(&plan, 0, 2), 5, 16);
+    assert_true(plan_covers(&plan, 0));
+    assert_range(next(&plan, 21, 22), 16, 20);
+    assert_range(next(&plan, 21, 22), 22, 32);
+    assert_false(plan_next(&plan, (struct extent){17, 32}, &range));
+    assert_false(plan_next(&plan, (struct extent){50, 51}, &range));
+    assert_range(next(&plan, 599, UINT64_MAX), 592, 600); /* the last one is shorter */
+    assert_true(plan_covers(&plan, 599));
+    plan_release(&plan);
+    extents_release(&present);
+}
+
 static void plan_extend__takes_neighbours_along(void **state)
 {
     struct extents present = {0};
@@ -128,6 +154,7 @@ static void plan_next__covers_all_that_is_wanted_and_no_byte_twice(void **state)
             memset(here + start, 1, end - start);
         }
         plan_init(&plan, &present, SIZE, GRID, MOST);
+        plan.whole_cells = round % 2 == 1;
         for (int i = 1 + (int)(random() % 8); i > 0; i--) {
             uint64_t start = (uint64_t)random() % SIZE, end = start + 1 + (uint64_t)random() % 150;
             struct extent want = {start, end > SIZE ? UINT64_MAX : end}, range;
@@ -144,8 +171,11 @@ static void plan_next__covers_all_that_is_wanted_and_no_byte_twice(void **state)
                 }
             }
         }
-        for (size_t at = 0; at < SIZE; at++)
+        for (size_t at = 0; at < SIZE; at++) {
             assert_true(here[at] || !wanted[at]);
+            for (size_t i = at - at % GRID; plan.whole_cells && wanted[at] && i < SIZE; i++)
+                assert_true(here[i] || i / GRID > at / GRID); /* all of its cell */
+        }
         plan_release(&plan);
         extents_release(&present);
     }
@@ -158,6 +188,7 @@ int main(void)
         cmocka_unit_test(plan_next__asks_for_at_most_so_much),
         cmocka_unit_test(plan_next__is_open_ended_when_the_size_is_unknown),
         cmocka_unit_test(plan_next__knows_what_is_here_beside_what_is_coming),
+        cmocka_unit_test(plan_next__of_whole_cells_asks_for_the_rest_of_one_that_broke_off),
         cmocka_unit_test(plan_extend__takes_neighbours_along),
         cmocka_unit_test(plan_next__covers_all_that_is_wanted_and_no_byte_twice),
     };

@@ -25,10 +25,15 @@ MOODS = {  # what may go wrong, and how often a schedule is of that kind
 class Blob:
     """What a blob is, what went wrong with it, and what was asked of it."""
 
-    def __init__(self, dice, mood):
+    grid = GRID
+    is_verified = False  # before any of it is served
+
+    def choose_size(self, dice):
         size = dice.choice([dice.randint(5000, 20_000), dice.randint(20_000, 300_000), dice.randint(20_000, 300_000)])
-        if dice.random() < 0.03:
-            size = dice.randint(5 * MiB, 12 * MiB)
+        return dice.randint(5 * MiB, 12 * MiB) if dice.random() < 0.03 else size
+
+    def __init__(self, dice, mood):
+        size = self.choose_size(dice)
         self.data = dice.randbytes(size)
         self.size, self.digest, self.dice = size, digest_of(self.data), random.Random(dice.random())
         self.kinds, self.lock, self.healthy = MOODS[mood][0], threading.Lock(), False
@@ -39,10 +44,10 @@ class Blob:
         self.faults, self.gates, self.flipped, self.lied, self.forbidden = [], [], set(), False, False
 
     def cells(self, start, stop):
-        return set(range(start // GRID, -(-min(stop, self.size) // GRID)))
+        return set(range(start // self.grid, -(-min(stop, self.size) // self.grid)))
 
     def bytes_of(self, cells):
-        return sum(min(self.size, (cell + 1) * GRID) - cell * GRID for cell in cells)
+        return sum(min(self.size, (cell + 1) * self.grid) - cell * self.grid for cell in cells)
 
     def gate(self):
         self.gates.append(Gate())

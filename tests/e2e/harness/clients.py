@@ -114,6 +114,10 @@ class Stored(Client):
         return ["--root", self.directory / "root", "--runroot", self.directory / "run", "--storage-driver", "vfs"]
 
 
+    def podman(self):
+        return ["podman", *self.storage(), "--tmpdir", self.directory / "tmp", "--cgroup-manager", "cgroupfs"]
+
+
 class Skopeo(Client):
     def pull(self, image):
         out = self.directory / "out"
@@ -124,9 +128,12 @@ class Skopeo(Client):
 
 class Podman(Stored):
     def pull(self, image):
-        podman = ["podman", *self.storage(), "--tmpdir", self.directory / "tmp", "--cgroup-manager", "cgroupfs"]
-        self.run(*podman, "pull", image)
-        return tree_of_folder(self, self.run(*podman, "image", "mount", image))
+        self.run(*self.podman(), "pull", image)
+        return tree_of_folder(self, self.run(*self.podman(), "image", "mount", image))
+
+    def build(self, folder):
+        self.run(*self.podman(), "build", "--tls-verify=false", "-t", "app", folder)
+        return tree_of_folder(self, self.run(*self.podman(), "image", "mount", "app"))
 
 
 class Buildah(Stored):
@@ -135,12 +142,19 @@ class Buildah(Stored):
         container = self.run(*buildah, "from", image)
         return tree_of_folder(self, self.run(*buildah, "mount", container))
 
+    def build(self, folder):
+        buildah = ["buildah", *self.storage()]
+        self.run(*buildah, "bud", "--tls-verify=false", "-t", "app", folder)
+        return tree_of_folder(self, self.run(*buildah, "mount", self.run(*buildah, "from", "app")))
+
 
 class Docker(Client):
-    def pull(self, image):
+    @contextmanager
+    def serving(self):
+        """A dockerd for as long as the block runs; gives the command line that talks to it, Debian's own."""
         config = self.write("daemon.json", block("docker-daemon-json", self.mirror))
         socket = f"unix://{self.directory}/s"
-        docker = ["docker", "-H", socket]
+        docker = ["/usr/bin/docker", "-H", socket]
         daemon = [
             "dockerd",
             "--config-file",
@@ -160,11 +174,24 @@ class Docker(Client):
             "--bridge=none",
         ]
         with self.daemon(daemon, lambda: self.answers(*docker, "version")):
-            self.run(*docker, "pull", image)
-            self.run(*docker, "save", "-o", self.directory / "saved.tar", image)
+            yield docker
+
+    def saved(self, docker, image):
+        self.run(*docker, "save", "-o", self.directory / "saved.tar", image)
         with tarfile.open(self.directory / "saved.tar") as saved:
             (manifest,) = json.load(saved.extractfile("manifest.json"))
             return flatten([saved.extractfile(layer).read() for layer in manifest["Layers"]])
+
+    def pull(self, image):
+        with self.serving() as docker:
+            self.run(*docker, "pull", image)
+            return self.saved(docker, image)
+
+    def build(self, folder):
+        """By BuildKit, which Debian's docker brings along."""
+        with self.serving() as docker:
+            self.run("env", "DOCKER_BUILDKIT=1", *docker, "build", "-t", "app", folder)
+            return self.saved(docker, "app")
 
 
 class Containerd(Client):

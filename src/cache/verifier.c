@@ -1,0 +1,253 @@
+#include "cache/verifier.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cache/footprint.h"
+#include "io/disk.h"
+
+enum {
+    JOBS_MAX = 4, /* of one blob: the pool is for others too */
+    READ_SIZE = 128 << 10,
+};
+
+struct verifier_chunk {
+    uint8_t wrongs;
+    uint8_t sender; /* its place among the senders, from 1; 0: nobody has sent of it */
+    bool is_mixed;
+    bool is_complete; /* it waits, or is checked */
+};
+
+struct check {
+    struct disk_job job;
+    struct list node; /* in verifier->waiting */
+    struct verifier *verifier;
+    uint64_t number; /* of the chunk */
+    struct extent range;
+    int fd; /* borrowed */
+    struct digest found;
+    enum err err;
+};
+
+bool verifier_is_on(const struct verifier *verifier)
+{
+    return verifier->store != NULL;
+}
+
+bool verifier_is_busy(const struct verifier *verifier)
+{
+    return verifier->running > 0 ||
+           (verifier_is_on(verifier) && !list_is_empty(&verifier->waiting));
+}
+
+bool verifier_runs(const struct verifier *verifier)
+{
+    return verifier->running > 0;
+}
+
+static struct extent range_of(const struct verifier *verifier, uint64_t number)
+{
+    uint64_t start = number * NUMBERS_CHUNK, rest = verifier->numbers.size - start;
+
+    return (struct extent){start, start + (rest < NUMBERS_CHUNK ? rest : NUMBERS_CHUNK)};
+}
+
+/* ---- beginning ---- */
+
+void verifier_begin(struct verifier *verifier, struct store *store, struct loop *loop,
+                    struct blob *blob,
+                    void (*on_verdict)(struct verifier *verifier, const struct verdict *verdict))
+{
+    struct buf note = {0};
+
+    if (blob->digest.algorithm == DIGEST_SHA256 &&
+        index_get_note(store->index, INDEX_NOTE_NUMBERS, blob->digest.bytes, &note) &&
+        chunk_record_decode((struct view){note.data, note.length}, &verifier->numbers)) {
+        verifier->store = store;
+        verifier->loop = loop;
+        verifier->blob = blob;
+        verifier->on_verdict = on_verdict;
+        verifier->chunks =
+            check_calloc(numbers_count(verifier->numbers.size) + 1, sizeof(*verifier->chunks));
+        extents_copy(&blob->present, &verifier->written);
+        list_init(&verifier->waiting);
+        blob->written = &verifier->written;
+    }
+    buf_release(&note);
+}
+
+/* ---- checking ---- */
+
+static void start_next(struct verifier *verifier);
+
+/* Takes back what was written of `range` and not published. */
+static void give_back(struct verifier *verifier, struct extent range)
+{
+    struct blob *blob = verifier->blob;
+    uint64_t before = footprint_of_extents(&verifier->written);
+    struct extent gap;
+
+    while (extents_first_gap(&blob->present, range, &gap)) {
+        disk_punch(blob->fd, gap.start, gap.end - gap.start);
+        extents_remove(&verifier->written, gap);
+        range.start = gap.end;
+    }
+    verifier->store->used -= before - footprint_of_extents(&verifier->written);
+}
+
+/* The chunk's own sha256. */
+static void on_work(struct disk_job *job)
+{
+    struct check *check = container_of(job, struct check, job);
+    static _Thread_local char buffer[READ_SIZE];
+    struct hasher hasher;
+
+    hasher_init(&hasher, DIGEST_SHA256);
+    for (uint64_t at = check->range.start; at < check->range.end && check->err == OK;) {
+        uint64_t left = check->range.end - at, length = left < READ_SIZE ? left : READ_SIZE;
+        check->err = disk_read(check->fd, buffer, length, at);
+        if (check->err == OK)
+            hasher_update(&hasher, buffer, length);
+        at += length;
+    }
+    hasher_finish(&hasher, &check->found);
+    hasher_release(&hasher);
+}
+
+static void publish(struct verifier *verifier, struct verdict *verdict)
+{
+    verdict->fresh = extents_missing(&verifier->blob->present, verdict->range);
+    blob_publish(verifier->blob, verdict->range);
+}
+
+static void take_back(struct verifier *verifier, struct verifier_chunk *chunk,
+                      struct verdict *verdict)
+{
+    uint64_t length = verdict->range.end - verdict->range.start;
+
+    verdict->has_older = extents_missing(&verifier->blob->present, verdict->range) < length;
+    verdict->is_mixed = chunk->is_mixed;
+    verdict->sender = verifier->senders[chunk->sender - 1];
+    if (verdict->err == ERR_CHUNK_MISMATCH && chunk->wrongs < UINT8_MAX)
+        chunk->wrongs++;
+    verdict->wrongs = chunk->wrongs;
+    *chunk = (struct verifier_chunk){.wrongs = chunk->wrongs};
+    give_back(verifier, verdict->range);
+}
+
+static void on_done(struct disk_job *job)
+{
+    struct check *check = container_of(job, struct check, job);
+    struct verifier *verifier = check->verifier;
+    struct verdict verdict = {.err = check->err,
+                              .range = check->range,
+                              .found = check->found,
+                              .wanted = {.algorithm = DIGEST_SHA256}};
+    uint64_t number = check->number;
+
+    free(check);
+    verifier->running--;
+    if (verifier->has_ended) {
+        verifier->on_verdict(verifier, NULL);
+        return;
+    }
+    memcpy(verdict.wanted.bytes, verifier->numbers.chunks[number].sha256, NUMBERS_SHA256);
+    if (verdict.err == OK && !digest_equal(&verdict.found, &verdict.wanted))
+        verdict.err = ERR_CHUNK_MISMATCH;
+    if (verdict.err == OK)
+        publish(verifier, &verdict);
+    else
+        take_back(verifier, &verifier->chunks[number], &verdict);
+    start_next(verifier);
+    verifier->on_verdict(verifier, &verdict);
+}
+
+static void start_next(struct verifier *verifier)
+{
+    while (verifier->running < JOBS_MAX && !list_is_empty(&verifier->waiting)) {
+        struct check *check = container_of(verifier->waiting.next, struct check, node);
+        list_unlink(&check->node);
+        verifier->running++;
+        disk_run(&check->job, verifier->loop);
+    }
+}
+
+/* ---- what is written ---- */
+
+/* The place of that source among the senders, from 1. When there have been more than can be told
+ * apart the last ones share a place. */
+static uint8_t sender_of(struct verifier *verifier, const unsigned char *key)
+{
+    size_t i = 0;
+
+    while (i < verifier->sender_count && memcmp(verifier->senders[i], key, VERIFIER_KEY_SIZE) != 0)
+        i++;
+    if (i == VERIFIER_SENDERS)
+        i--;
+    memcpy(verifier->senders[i], key, VERIFIER_KEY_SIZE);
+    if (i == verifier->sender_count)
+        verifier->sender_count++;
+    return (uint8_t)(i + 1);
+}
+
+static void note_chunk(struct verifier *verifier, uint64_t number, uint8_t sender)
+{
+    struct verifier_chunk *chunk = &verifier->chunks[number];
+    struct extent range = range_of(verifier, number);
+
+    chunk->is_mixed |= chunk->sender != 0 && chunk->sender != sender;
+    chunk->sender = sender;
+    if (extents_missing(&verifier->written, range) > 0)
+        return;
+    CHECK(!chunk->is_complete);
+    chunk->is_complete = true;
+
+    struct check *check = check_calloc(1, sizeof(*check));
+    check->verifier = verifier;
+    check->number = number;
+    check->range = range;
+    check->fd = verifier->blob->fd;
+    check->job.work = on_work;
+    check->job.done = on_done;
+    list_append(&verifier->waiting, &check->node);
+}
+
+void verifier_wrote(struct verifier *verifier, const unsigned char sender[VERIFIER_KEY_SIZE],
+                    struct extent range)
+{
+    CHECK(!verifier->has_ended && range.end <= verifier->numbers.size);
+    uint8_t place = sender_of(verifier, sender);
+
+    extents_add(&verifier->written, range);
+    for (uint64_t number = range.start / NUMBERS_CHUNK; number * NUMBERS_CHUNK < range.end;
+         number++)
+        note_chunk(verifier, number, place);
+    start_next(verifier);
+}
+
+/* ---- the end ---- */
+
+void verifier_end(struct verifier *verifier)
+{
+    if (!verifier_is_on(verifier) || verifier->has_ended)
+        return;
+    verifier->has_ended = true;
+    while (!list_is_empty(&verifier->waiting)) {
+        struct check *check = container_of(verifier->waiting.next, struct check, node);
+        list_unlink(&check->node);
+        free(check);
+    }
+    give_back(verifier, (struct extent){0, extents_end(&verifier->written)});
+    verifier->blob->written = &verifier->blob->present;
+}
+
+void verifier_release(struct verifier *verifier)
+{
+    CHECK(verifier->running == 0);
+    verifier_end(verifier);
+    extents_release(&verifier->written);
+    chunk_record_release(&verifier->numbers);
+    free(verifier->chunks);
+    *verifier = (struct verifier){0};
+}
