@@ -31,18 +31,19 @@ struct import_thread {
 };
 
 /* Starts the import of what `info` names. `repository` is the hub's own name of it,
- * "datasets/Org/Name". `on_end` comes once, never from inside; `sentence` says more, or is "". */
+ * "datasets/Org/Name"; `filter` chooses among its files (wire/filter). `on_end` comes once, never
+ * from inside; `sentence` says more, or is "". */
 struct import *import_start(struct import_thread *thread, struct upstream *upstream,
-                            const char *repository, const struct hub_info *info,
+                            const char *repository, const struct hub_info *info, const char *filter,
                             void (*on_end)(struct import *import, enum err err,
                                            struct view sentence));
 
 /* Ends it early: on_end comes with ERR_STOPPING, perhaps from inside. */
 void import_stop(struct import *import);
 
-/* Whether it is the import of that commit. */
+/* Whether it is the import of that commit, by that filter. */
 bool import_is_of(const struct import *import, const struct upstream *upstream,
-                  const char *repository, const char *commit);
+                  const char *repository, const char *commit, const char *filter);
 
 /* At on_end: the image. */
 void import_result(const struct import *import, struct digest *ret_index, uint64_t *ret_size);

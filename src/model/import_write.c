@@ -38,7 +38,7 @@ static void put_image(struct import *import)
     record.layers = check_calloc(record.layer_count + 1, sizeof(*record.layers));
     for (size_t i = 0; i < record.layer_count; i++)
         record.layers[i] = import->layers[i].result.digest;
-    image_record_key(import->upstream->config->name, record.id, record.commit, "", key);
+    image_record_key(import->upstream->config->name, record.id, record.commit, import->filter, key);
     image_record_encode(&record, &value);
     index_put_note(import->thread->store->index, INDEX_NOTE_IMAGE, key, view_of_buf(&value));
     buf_release(&value);

@@ -27,6 +27,9 @@ struct ask {
     char tag[REFERENCE_TAG_SIZE];
     unsigned char key[FLIGHT_KEY_SIZE];
     struct hub_name name;
+    char revision[GRAMMAR_TAG_SIZE]; /* "": it did not come so far */
+    char *filter;                    /* owned; NULL until there is a revision */
+    bool imported;                   /* and that is there */
     struct hub_get get;
     struct flight_answer answer;
     bool answered; /* with what was there before; it has no callers any more */
@@ -47,6 +50,9 @@ static void ask_free(struct ask *ask)
         list_unlink(&ask->waiting);
     hub_get_release(&ask->get);
     bytes_unref(ask->answer.bytes);
+    ahead_note(&ask->importer->ahead, name_of(ask), ask->repository, ask->tag, ask->revision,
+               ask->filter, ask->imported);
+    free(ask->filter);
     free(ask);
 }
 
@@ -142,6 +148,7 @@ static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t
     struct tag_record record = {
         .digest = *index_digest, .size = size, .checked = now, .confirmed = now};
 
+    ask->imported = true;
     CHECK(view_copy(VIEW(IMAGE_INDEX_TYPE), record.media_type, sizeof(record.media_type)));
     import_write_names(store, ask->upstream, ask->repository, index_digest);
     index_put_tag(store->index, name_of(ask), ask->repository, ask->tag, &record);
@@ -200,7 +207,7 @@ static struct import *find_import(const struct ask *ask, const char *repository,
     struct list *imports = &ask->importer->thread.imports;
 
     for (struct list *node = imports->next; node != imports; node = node->next)
-        if (import_is_of(import_of_node(node), ask->upstream, repository, commit))
+        if (import_is_of(import_of_node(node), ask->upstream, repository, commit, ask->filter))
             return import_of_node(node);
     return NULL;
 }
@@ -213,7 +220,7 @@ static bool find_image(const struct ask *ask, const char *repository, const char
     unsigned char key[MODEL_KEY_SIZE];
     struct buf value = {0};
 
-    image_record_key(name_of(ask), repository, commit, "", key);
+    image_record_key(name_of(ask), repository, commit, ask->filter, key);
     bool found = index_get_note(index, INDEX_NOTE_IMAGE, key, &value) &&
                  image_record_decode(view_of_buf(&value), ret_record);
     buf_release(&value);
@@ -235,8 +242,8 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
     }
     struct import *import = find_import(ask, repository, info->commit);
     if (import == NULL)
-        import =
-            import_start(&ask->importer->thread, ask->upstream, repository, info, on_import_end);
+        import = import_start(&ask->importer->thread, ask->upstream, repository, info, ask->filter,
+                              on_import_end);
     list_append(import_asks(import), &ask->waiting);
     note_import(ask, true);
     if (use_old(ask, false))
@@ -261,9 +268,26 @@ static void on_info(struct hub_get *get, enum err err)
     buf_release(&problem);
 }
 
+/* Finds out which revision, and which of its files, the tag stands for. */
+static bool choose_revision(struct ask *ask)
+{
+    struct catalog *catalog = catalogs_get(ask->importer->catalogs);
+    const struct catalog_model *model =
+        catalog_find(catalog, name_of(ask), ask->repository, ask->tag);
+    struct hub_revision revision;
+
+    bool found = model != NULL || hub_name_revision(view_of(ask->tag), &revision);
+    if (found) {
+        CHECK(view_copy(view_of(model != NULL ? model->revision : revision.text), ask->revision,
+                        sizeof(ask->revision)));
+        ask->filter = view_dup(view_of(model != NULL ? model->filter : ""));
+    }
+    catalog_unref(catalog);
+    return found;
+}
+
 static void ask_hub(struct ask *ask)
 {
-    struct hub_revision revision;
     char repository[HUB_REPOSITORY_SIZE];
     struct buf path = {0};
 
@@ -273,14 +297,14 @@ static void ask_hub(struct ask *ask)
                   "datasets/org/name"));
         return;
     }
-    if (!hub_name_revision(view_of(ask->tag), &revision)) {
+    if (!choose_revision(ask)) {
         fail(ask, ERR_MANIFEST_UNKNOWN,
              VIEW("this tag stands for no revision: branches, tags and "
                   "commits do, with -- for a slash"));
         return;
     }
     (void)hub_name_print(&ask->name, repository);
-    hub_path_info(&path, view_of(repository), view_of(revision.text));
+    hub_path_info(&path, view_of(repository), view_of(ask->revision));
     hub_get_start(&ask->get, &ask->importer->thread.calls, ask->upstream, repository, path.data,
                   HUB_ANSWER_MAX, on_info);
     buf_release(&path);
@@ -303,8 +327,12 @@ static void on_start(struct mail *mail)
 
     list_append(&ask->importer->asks, &ask->node);
     enum err err = absence_find(&store->absences, ask->key);
-    if (err == OK)
-        err = upstream_is_resting(ask->upstream, &ask->answer.retry_after);
+    if (err != OK) { /* known already: to note it again would be to note it for ever */
+        ask->answer.err = err;
+        finish(ask);
+        return;
+    }
+    err = upstream_is_resting(ask->upstream, &ask->answer.retry_after);
     if (err == OK && ask->importer->stopping)
         err = ERR_STOPPING;
     if (err == OK && is_full)
@@ -407,6 +435,7 @@ static void on_stop(struct mail *mail)
     struct importer *importer = container_of(mail, struct importer, stop);
 
     importer->stopping = true;
+    ahead_close(&importer->ahead);
     uv_timer_start(&importer->stop_timer, on_stop_tick, 0, STOP_TICK_MS);
 }
 
@@ -419,9 +448,20 @@ static void on_close(struct mail *mail)
     loop_stop(&importer->thread.loop);
 }
 
-void importer_start(struct importer *importer, struct store *store, struct fetchers *fetchers)
+static void ask_ahead(struct ahead *ahead, const struct catalog_model *model)
+{
+    struct importer *importer = container_of(ahead, struct importer, ahead);
+    struct store *store = importer->thread.store;
+
+    importer_ask(importer, &store->upstreams.list[model->upstream - store->config->upstreams],
+                 model->repository, model->tag, NULL);
+}
+
+void importer_start(struct importer *importer, struct store *store, struct fetchers *fetchers,
+                    struct catalogs *catalogs)
 {
     *importer = (struct importer){.thread = {.store = store, .fetchers = fetchers},
+                                  .catalogs = catalogs,
                                   .stop.deliver = on_stop,
                                   .close.deliver = on_close};
     loop_init(&importer->thread.loop, "import", false);
@@ -432,6 +472,7 @@ void importer_start(struct importer *importer, struct store *store, struct fetch
     list_init(&importer->asks);
     list_init(&importer->thread.imports);
     CHECK(uv_timer_init(&importer->thread.loop.uv, &importer->stop_timer) == 0);
+    ahead_init(&importer->ahead, &importer->thread.loop, catalogs, store->config, ask_ahead);
     resume(importer);
     loop_start(&importer->thread.loop);
 }

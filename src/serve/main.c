@@ -6,6 +6,8 @@
 
 #include "base/config.h"
 #include "base/stats.h"
+#include "model/catalogs.h"
+#include "serve/catalog_command.h"
 #include "serve/options.h"
 #include "serve/scrub_command.h"
 #include "serve/server.h"
@@ -19,10 +21,14 @@ static const char usage[] =
     "       entrepot check [OPTIONS]     validate the configuration and print what it comes to\n"
     "       entrepot scrub [OPTIONS]     read all that is cached again, and take out what is "
     "damaged\n"
+    "       entrepot catalog update FILE [OPTIONS]\n"
+    "                                    give the models of FILE that are pinned to commits the "
+    "newest ones\n"
     "       entrepot reference [metrics] print the settings, or the metrics, as Markdown\n"
     "       entrepot version\n"
     "\n"
-    "serve, check and scrub take --config FILE, settings as YAML, and these flags, which override "
+    "serve, check, scrub and catalog take --config FILE, settings as YAML, and these flags, which "
+    "override "
     "it:\n";
 
 static int print(struct buf *text)
@@ -43,8 +49,23 @@ static int help(void)
     return print(&text);
 }
 
-/* serve, check and scrub. */
-static int with_config(const char *command, int count, char **arguments)
+/* What the configuration, and its catalog, come to. */
+static enum err check(const struct config *config, struct buf *ret_problem, struct buf *out)
+{
+    struct catalog *catalog;
+
+    enum err err = catalogs_read(config, &catalog, ret_problem);
+    if (err != OK)
+        return err;
+    config_print(config, out);
+    if (config->file != NULL)
+        catalog_print(catalog, config->file, out);
+    catalog_unref(catalog);
+    return OK;
+}
+
+/* serve, check, scrub, and catalog, which has a file. */
+static int with_config(const char *command, const char *file, int count, char **arguments)
 {
     struct config config;
     struct buf problem = {0}, text = {0};
@@ -58,12 +79,14 @@ static int with_config(const char *command, int count, char **arguments)
         code = help();
     else if (strcmp(command, "scrub") == 0)
         code = scrub_command(&config);
+    else if (strcmp(command, "catalog") == 0)
+        code = catalog_command_update(&config, file);
     else if (strcmp(command, "serve") == 0) {
         err = server_run(&config, &problem);
         code = err == OK ? EXIT_OK : EXIT_FAILED;
     } else {
-        config_print(&config, &text);
-        code = print(&text);
+        err = check(&config, &problem, &text);
+        code = err == OK ? print(&text) : EXIT_USAGE;
     }
     if (err != OK)
         fprintf(stderr, "entrepot: %s\n", problem.length > 0 ? problem.data : err_sentence(err));
@@ -112,7 +135,10 @@ int main(int argc, char **argv)
 
     if (strcmp(command, "serve") == 0 || strcmp(command, "check") == 0 ||
         strcmp(command, "scrub") == 0)
-        return with_config(command, argc - 2, argv + 2);
+        return with_config(command, NULL, argc - 2, argv + 2);
+    if (strcmp(command, "catalog") == 0 && argc > 3 && strcmp(argv[2], "update") == 0 &&
+        argv[3][0] != '-')
+        return with_config(command, argv[3], argc - 4, argv + 4);
     if (strcmp(command, "reference") == 0)
         return reference(argc - 2, argv + 2);
     if (strcmp(command, "--help") == 0 || strcmp(command, "help") == 0 || asks_help)
