@@ -4,6 +4,7 @@
  */
 #include "model/importer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -32,7 +33,13 @@ struct ask {
     bool imported;                   /* and that is there */
     struct hub_get get;
     struct flight_answer answer;
-    bool answered; /* with what was there before; it has no callers any more */
+    bool answered;         /* with what was there before; it has no callers any more */
+    struct import *import; /* borrowed; that it waits for, or NULL */
+    struct import_report report;
+    uint64_t began_us;
+    bool is_over;    /* `report` is how it ended, */
+    bool was_import; /* not only a look at what was there already; */
+    bool is_silent;  /* of which there is no report, since nothing was asked */
     struct mail flushed;
 };
 
@@ -66,6 +73,8 @@ static void answer(struct ask *ask)
 
 static void finish(struct ask *ask)
 {
+    if (ask->is_over && !ask->is_silent)
+        import_history_add(&ask->importer->ended, &ask->report, ask->was_import);
     answer(ask);
     ask_free(ask);
 }
@@ -84,6 +93,26 @@ static void finish_flushed(struct ask *ask)
     ask->flushed.deliver = on_flushed;
     ask->importer->thread.flushing++;
     index_flush(ask->importer->thread.store->index, &ask->importer->thread.loop, &ask->flushed);
+}
+
+/* How it stands, or stood when its import ended. */
+static void tell(struct ask *ask, struct import_report *report)
+{
+    *report = ask->report;
+    report->us = clock_monotonic_us() - ask->began_us;
+    if (ask->is_over)
+        report->state = IMPORT_REPORT_WRITING;
+    else if (ask->import != NULL)
+        import_tell(ask->import, report);
+}
+
+static void note_end(struct ask *ask, enum import_report_state state)
+{
+    tell(ask, &ask->report);
+    ask->report.state = state;
+    ask->report.error[0] = '\0';
+    ask->is_over = true;
+    ask->was_import = ask->import != NULL;
 }
 
 /* What the tag stood for before. */
@@ -119,6 +148,8 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
 {
     struct store *store = ask->importer->thread.store;
 
+    note_end(ask, IMPORT_REPORT_FAILED);
+    import_report_set_error(&ask->report, err, sentence);
     if (err == ERR_NAME_UNKNOWN || err == ERR_MANIFEST_UNKNOWN) {
         index_delete_tag(store->index, name_of(ask), ask->repository, ask->tag);
     } else if (!ask->answered && err != ERR_STOPPING && use_old(ask, true)) {
@@ -149,6 +180,8 @@ static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t
         .digest = *index_digest, .size = size, .checked = now, .confirmed = now};
 
     ask->imported = true;
+    note_end(ask, IMPORT_REPORT_DONE);
+    ask->report.digest = *index_digest;
     CHECK(view_copy(VIEW(IMAGE_INDEX_TYPE), record.media_type, sizeof(record.media_type)));
     import_write_names(store, ask->upstream, ask->repository, index_digest);
     index_put_tag(store->index, name_of(ask), ask->repository, ask->tag, &record);
@@ -227,6 +260,15 @@ static bool find_image(const struct ask *ask, const char *repository, const char
     return found;
 }
 
+/* Of an image that is there: its files are not counted any more. */
+static void tell_image(struct import_report *report, const struct image_record *record)
+{
+    memcpy(report->id, record->id, sizeof(report->id));
+    memcpy(report->commit, record->commit, sizeof(report->commit));
+    report->bytes = report->bytes_total = record->bytes;
+    report->layers = report->layers_total = record->layer_count;
+}
+
 static void on_commit(struct ask *ask, const struct hub_info *info)
 {
     struct hub_name canonical = ask->name;
@@ -236,6 +278,7 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
     memcpy(canonical.id, info->id, sizeof(canonical.id));
     (void)hub_name_print(&canonical, repository);
     if (find_image(ask, repository, info->commit, &record)) {
+        tell_image(&ask->report, &record);
         succeed(ask, &record.index_digest, record.index_size);
         image_record_release(&record);
         return;
@@ -244,6 +287,7 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
     if (import == NULL)
         import = import_start(&ask->importer->thread, ask->upstream, repository, info, ask->filter,
                               on_import_end);
+    ask->import = import;
     list_append(import_asks(import), &ask->waiting);
     note_import(ask, true);
     if (use_old(ask, false))
@@ -325,9 +369,14 @@ static void on_start(struct mail *mail)
     struct store *store = ask->importer->thread.store;
     bool is_full = count(&ask->importer->asks) >= ASKS_MAX;
 
+    ask->began_us = clock_monotonic_us();
+    ask->report.started_ms = clock_wall_ms();
+    (void)snprintf(ask->report.image, sizeof(ask->report.image), "%s/%s:%s", name_of(ask),
+                   ask->repository, ask->tag);
     list_append(&ask->importer->asks, &ask->node);
     enum err err = absence_find(&store->absences, ask->key);
     if (err != OK) { /* known already: to note it again would be to note it for ever */
+        ask->is_silent = true; /* it was told when it was found out */
         ask->answer.err = err;
         finish(ask);
         return;
@@ -362,6 +411,80 @@ void importer_ask(struct importer *importer, struct upstream *upstream, const ch
           view_copy(view_of(tag), ask.tag, sizeof(ask.tag)));
     flight_key(ask.key, "model", upstream->config->name, repository, tag, NULL);
     flight_join(&importer->thread.store->flights, ask.key, caller, make, &ask);
+}
+
+void importer_want(struct importer *importer, struct upstream *upstream, const char *repository,
+                   const char *tag)
+{
+    unsigned char key[FLIGHT_KEY_SIZE];
+
+    flight_key(key, "model", upstream->config->name, repository, tag, NULL);
+    absence_note(&importer->thread.store->absences, key, OK, 0);
+    importer_ask(importer, upstream, repository, tag, NULL);
+}
+
+/* ---- reports ---- */
+
+/* Somebody wants to know how imports stand. */
+struct inquiry {
+    struct flight flight;
+    struct importer *importer;
+    char image[IMPORT_REPORT_IMAGE_SIZE]; /* "": all */
+};
+
+static void print(const struct inquiry *inquiry, const struct import_report *report,
+                  struct buf *out)
+{
+    if (inquiry->image[0] != '\0' && strcmp(inquiry->image, report->image) != 0)
+        return;
+    if (out->length > 0 && out->data[out->length - 1] == '}')
+        buf_append_text(out, ",\n");
+    import_report_print(report, out);
+}
+
+static void on_inquiry(struct mail *mail)
+{
+    struct inquiry *inquiry = container_of(mail, struct inquiry, flight.start);
+    struct importer *importer = inquiry->importer;
+    struct flight_answer reply = {.bytes = bytes_new()};
+    struct buf *out = &reply.bytes->data;
+    struct import_report report;
+
+    import_report_begin(out);
+    for (struct list *node = importer->asks.next; node != &importer->asks; node = node->next) {
+        tell(container_of(node, struct ask, node), &report);
+        print(inquiry, &report, out);
+    }
+    for (size_t i = importer->ended.count; i > 0; i--)
+        print(inquiry, &importer->ended.list[i - 1], out);
+    import_report_end(out);
+    flight_finish(&importer->thread.store->flights, &inquiry->flight, &reply);
+    bytes_unref(reply.bytes);
+    free(inquiry);
+}
+
+static struct flight *make_inquiry(void *argument)
+{
+    struct inquiry *inquiry = check_malloc(sizeof(*inquiry));
+
+    *inquiry = *(struct inquiry *)argument;
+    return &inquiry->flight;
+}
+
+void importer_report(struct importer *importer, const char *image, struct flight_caller *caller)
+{
+    struct inquiry inquiry = {
+        .importer = importer,
+        .flight = {.loop = &importer->thread.loop, .start.deliver = on_inquiry}};
+    unsigned char key[FLIGHT_KEY_SIZE];
+    char number[24];
+
+    if (image != NULL)
+        (void)view_copy(view_of(image), inquiry.image, sizeof(inquiry.image));
+    /* A report of its own for everybody: one that is on its way may be older than the question. */
+    (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)importer->reports++);
+    flight_key(key, "imports", number, NULL);
+    flight_join(&importer->thread.store->flights, key, caller, make_inquiry, &inquiry);
 }
 
 /* ---- the thread ---- */
