@@ -58,6 +58,12 @@ struct import *import_of_node(struct list *node);
 /* After on_end. */
 void import_free(struct import *import);
 
+/* Whether that commit, by that filter, is imported, without asking the hub how it spells the
+ * repository's name; false too when it has another name by now. Looks through all images. */
+bool import_is_known(struct store *store, const struct upstream *upstream, const char *repository,
+                     const char *commit, const char *filter, struct digest *ret_index,
+                     uint64_t *ret_size);
+
 /* Notes, under that name, that the repository holds the image of that index and all under it. */
 void import_write_names(struct store *store, const struct upstream *upstream,
                         const char *repository, const struct digest *index_digest);
