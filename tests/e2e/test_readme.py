@@ -227,6 +227,8 @@ KINDS = {
     "bench/eviction": bench,
     "bench/connections": bench,
     "bench/scattered": bench,
+    "bench/layers": bench,
+    "bench/unpack": bench,
     "tests/checks/readme_reference --write": write_reference,
     "ENTREPOT_BINARY=build/entrepot /usr/bin/pytest-3 ": pytest_of_tests,
 }
