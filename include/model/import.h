@@ -63,6 +63,12 @@ struct import *import_of_node(struct list *node);
 /* After on_end. */
 void import_free(struct import *import);
 
+/* Whether that commit, by that filter, is imported, without asking the hub how it spells the
+ * repository's name; false too when it has another name by now. Looks through all images. */
+bool import_is_known(struct store *store, const struct upstream *upstream, const char *repository,
+                     const char *commit, const char *filter, struct digest *ret_index,
+                     uint64_t *ret_size);
+
 /* Notes an image and its documents as what the commit that `record` names came to; index_digest and
  * index_size of it are set from the documents. Thread: any, as the next. */
 void import_write_image(struct store *store, const struct upstream *upstream,

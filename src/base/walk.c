@@ -186,7 +186,8 @@ void walk_init(struct walk *walk, struct view text, const char *path, struct buf
 {
     *walk = (struct walk){.path = path, .problem = problem, .text = text};
     CHECK(yaml_parser_initialize(&walk->parser) != 0);
-    yaml_parser_set_input_string(&walk->parser, (const unsigned char *)text.data, text.length);
+    const char *data = text.length > 0 ? text.data : ""; /* libyaml insists on one */
+    yaml_parser_set_input_string(&walk->parser, (const unsigned char *)data, text.length);
 }
 
 void walk_release(struct walk *walk)

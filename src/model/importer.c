@@ -354,6 +354,25 @@ static void ask_hub(struct ask *ask)
     buf_release(&path);
 }
 
+/* A commit that the catalog pins, and that is here, is the answer, whatever has become of its
+ * repository or of the hub. */
+static bool answer_pinned(struct ask *ask)
+{
+    struct catalog *catalog = catalogs_get(ask->importer->catalogs);
+    const struct catalog_model *model =
+        catalog_find(catalog, name_of(ask), ask->repository, ask->tag);
+    struct digest digest;
+    uint64_t size;
+
+    bool found = model != NULL && model->is_commit &&
+                 import_is_known(ask->importer->thread.store, ask->upstream, ask->repository,
+                                 model->revision, model->filter, &digest, &size);
+    catalog_unref(catalog);
+    if (found)
+        succeed(ask, &digest, size);
+    return found;
+}
+
 static size_t count(const struct list *list)
 {
     size_t n = 0;
@@ -374,6 +393,8 @@ static void on_start(struct mail *mail)
     (void)snprintf(ask->report.image, sizeof(ask->report.image), "%s/%s:%s", name_of(ask),
                    ask->repository, ask->tag);
     list_append(&ask->importer->asks, &ask->node);
+    if (!ask->importer->stopping && answer_pinned(ask))
+        return;
     enum err err = absence_find(&store->absences, ask->key);
     if (err != OK) { /* known already: to note it again would be to note it for ever */
         ask->is_silent = true; /* it was told when it was found out */

@@ -464,11 +464,48 @@ enum err catalog_read_text(struct catalog *catalog, const struct config *config,
 
 /* ---- printing ---- */
 
+/* Characters that JSON takes as they are, and YAML does not, or for the ends of lines
+ * (YAML 1.1, 5.1 and 5.4): 2 or 3 bytes; 0: it is none. */
+static size_t unprintable(struct view rest, unsigned *ret_character)
+{
+    const unsigned char *at = (const unsigned char *)rest.data;
+    unsigned character = 0;
+
+    if (rest.length >= 2 && at[0] == 0xc2 && at[1] < 0xa0) {
+        *ret_character = at[1];
+        return 2;
+    }
+    if (rest.length >= 3 && (at[0] & 0xf0) == 0xe0)
+        character = (at[0] & 0xfu) << 12 | (at[1] & 0x3fu) << 6 | (at[2] & 0x3fu);
+    *ret_character = character;
+    return character == 0x2028 || character == 0x2029 || character == 0xfeff || character >= 0xfffe
+               ? 3
+               : 0;
+}
+
+static void print_quoted(struct buf *out, struct view value)
+{
+    size_t done = 0, length;
+    unsigned character;
+
+    buf_append_text(out, "\"");
+    for (size_t i = 0; i < value.length; i++) {
+        length = unprintable((struct view){value.data + i, value.length - i}, &character);
+        if (length == 0)
+            continue;
+        buf_append_json(out, (struct view){value.data + done, i - done});
+        buf_printf(out, "\\u%04x", character);
+        i += length - 1;
+        done = i + 1;
+    }
+    buf_append_json(out, (struct view){value.data + done, value.length - done});
+    buf_append_text(out, "\"\n");
+}
+
 static void print_text(struct buf *out, const char *key, struct view value)
 {
-    buf_printf(out, "    %s: \"", key);
-    buf_append_json(out, value);
-    buf_append_text(out, "\"\n");
+    buf_printf(out, "    %s: ", key);
+    print_quoted(out, value);
 }
 
 static void print_list(struct buf *out, const char *key, const char *filter, char sign)
@@ -482,9 +519,8 @@ static void print_list(struct buf *out, const char *key, const char *filter, cha
         if (!has_any)
             buf_printf(out, "    %s:\n", key);
         has_any = true;
-        buf_append_text(out, "    - \"");
-        buf_append_json(out, (struct view){line.data + 1, line.length - 1});
-        buf_append_text(out, "\"\n");
+        buf_append_text(out, "    - ");
+        print_quoted(out, (struct view){line.data + 1, line.length - 1});
     }
 }
 

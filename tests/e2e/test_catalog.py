@@ -134,6 +134,20 @@ def test_a_branch_is_followed_and_a_commit_is_not(catalog, hub):
     assert Image(mirror.mirror, "hf/org/model", "pinned").revision == first
 
 
+def test_a_pinned_commit_outlives_its_repository(catalog, hub):
+    """And the hub: it is answered although nobody can be asked any more, also after a restart."""
+    first = hub.add("Org/Model", FILES)
+    mirror = catalog([{"name": "org/model", "revision": first}], tag_ttl="0s", stale="0s", negative_ttl="0s")
+    mirror.imported()
+    image = Image(mirror.mirror, "hf/org/model")
+    hub.repository("Org/Model").private = True
+    assert mirror.mirror.get("/v2/hf/org/model/manifests/main").status == 404
+    assert Image(mirror.mirror, "hf/org/model").digest == image.digest
+    hub.stop()
+    mirror.mirror.restart()
+    assert Image(mirror.mirror, "hf/org/model").agrees_with(FILES)
+
+
 def test_sighup_adds_changes_and_removes(catalog, hub):
     first = hub.add("Org/Model", FILES)
     second = hub.add("Org/Model", FILES | {"README.md": b"# A better model\n"})

@@ -85,6 +85,7 @@ static void catalog_read_text__takes_empty_lists(void **state)
         assert_ok(read_as(texts[i], CATALOG_ITSELF));
         assert_int_equal(catalog->count, 0);
     }
+    assert_ok(read_as(NULL, CATALOG_ITSELF));
 }
 
 static void catalog_read_text__reads_models_among_settings(void **state)
@@ -242,9 +243,10 @@ static void catalog_print__can_be_read_again(void **state)
     struct buf first = {0}, second = {0};
 
     (void)state;
-    assert_ok(read_as("models:\n- {name: Org/Model, include: [\"a\\\"\\\\ ä\", b], exclude: [c]}\n"
-                      "- {name: b, revision: " COMMIT ", tag: x}\n",
-                      CATALOG_ITSELF));
+    assert_ok(
+        read_as("models:\n- {name: Org/Model, include: [\"a\\\"\\\\ ä\\N\\L\", b], exclude: [c]}\n"
+                "- {name: b, revision: " COMMIT ", tag: x}\n",
+                CATALOG_ITSELF));
     catalog_print(catalog, "c.yaml", &first);
     catalog_print(catalog, "other.yaml", &second);
     assert_int_equal(second.length, 0);
@@ -253,7 +255,7 @@ static void catalog_print__can_be_read_again(void **state)
                                     "    revision: \"main\"\n"
                                     "    tag: \"latest\"\n"
                                     "    include:\n"
-                                    "    - \"a\\\"\\\\ ä\"\n"
+                                    "    - \"a\\\"\\\\ ä\\u0085\\u2028\"\n"
                                     "    - \"b\"\n"
                                     "    exclude:\n"
                                     "    - \"c\"\n"
