@@ -72,8 +72,7 @@ bool import_is_known(struct store *store, const struct upstream *upstream, const
 /* Notes an image and its documents as what the commit that `record` names came to; index_digest and
  * index_size of it are set from the documents. Thread: any, as the next. */
 void import_write_image(struct store *store, const struct upstream *upstream,
-                        const struct image *image, const char *filter,
-                        struct image_record *record);
+                        const struct image *image, const char *filter, struct image_record *record);
 
 /* Notes, under that name, that the repository holds the image of that index and all under it, whose
  * documents must have reached the index. */

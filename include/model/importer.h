@@ -24,6 +24,8 @@
 #include "model/import.h"
 #include "model/import_report.h"
 
+enum { IMPORTER_ASKS_MAX = 10000 };
+
 struct importer {
     struct import_thread thread;
     struct list asks; /* tags that are being looked into */

@@ -21,8 +21,7 @@ static void put_document(struct index *index, const struct image_document *docum
 }
 
 void import_write_image(struct store *store, const struct upstream *upstream,
-                        const struct image *image, const char *filter,
-                        struct image_record *record)
+                        const struct image *image, const char *filter, struct image_record *record)
 {
     unsigned char key[MODEL_KEY_SIZE];
     struct buf value = {0};
