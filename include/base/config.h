@@ -19,8 +19,9 @@
  *       username: robot
  *       password_file: /etc/entrepot/password
  *
- * A list of upstreams that is given, in the file or by --upstream, replaces the former one whole: a
- * mirror serves the registries that somebody named, and no others (clients.md R10).
+ * The key `models` is left to wire/catalog. A list of upstreams that is given, in the file or by
+ * --upstream, replaces the former one whole: a mirror serves the registries that somebody named,
+ * and no others (clients.md R10).
  *
  * Every problem is one sentence, in `ret_problem`, that names file, line, key, and what was
  * expected, and suggests the nearest key for one that does not exist. After an error the config is
@@ -65,6 +66,7 @@ struct config {
     size_t pin_count;
     unsigned cache_size_percent; /* when not 0, cache_size is this share of the file system that
                                   * holds `cache`; config_finish computes it */
+    char *file;                  /* owned; what config_read_file() read, or NULL */
     bool upstreams_by_flag;      /* an --upstream was given: the list has been replaced */
 };
 
@@ -126,6 +128,10 @@ void config_print(const struct config *config, struct buf *out);
  */
 void config_help(struct buf *out);
 void config_reference(struct buf *out);
+
+/* Appends the names of the settings that differ, and "upstreams" when these do, with commas between
+ * them. Secrets count, and are not shown. */
+void config_compare(const struct config *config, const struct config *other, struct buf *out);
 
 /* The index of the upstream that clients call `name` (any case; docker.io's other names mean it,
  * clients.md R8), or -1. Thread: any. */

@@ -16,13 +16,17 @@
 #include "base/err.h"
 
 #define CONFIG_KEY_UPSTREAMS "upstreams"
+#define CONFIG_KEY_MODELS    "models" /* what is below it is not looked at: wire/catalog */
 #define CONFIG_NONE          SIZE_MAX
 
 enum {
 #define SETTING(kind, name, default_, min, max, prose) CONFIG_SETTING_##name,
 #include "base/settings.def"
 #undef SETTING
-    CONFIG_SETTING_COUNT
+    CONFIG_SETTING_COUNT,
+    CONFIG_KEYS_UPSTREAMS = CONFIG_SETTING_COUNT, /* the keys that are no settings */
+    CONFIG_KEYS_MODELS,
+    CONFIG_KEYS_END
 };
 
 enum {
@@ -35,8 +39,8 @@ enum {
 /* A key, or an item of a list. */
 struct config_key {
     size_t upstream; /* index of the name it is under; CONFIG_NONE: a setting */
-    size_t field;    /* index in the table, or CONFIG_SETTING_COUNT: the key `upstreams`;
-                      * CONFIG_NONE: the name of an upstream itself */
+    size_t field;    /* index in the table, or CONFIG_KEYS_...; CONFIG_NONE: the name of
+                      * an upstream itself */
     size_t item;     /* of a list, from 0; CONFIG_NONE: the key itself */
     size_t line;
 };

@@ -29,8 +29,7 @@ void fill_line_end(const struct fill_line *fill);
 void fill_line_mismatch(const struct source *source, const struct digest *expected,
                         const struct digest *found);
 
-/* Counts, and logs, that `source` sent a chunk of `digest` that is not what its numbers say. */
-void fill_line_chunk(const struct source *source, const struct digest *digest,
-                     const struct verdict *verdict);
+/* Counts, and logs, that a chunk of `digest` came that is not what its numbers say. */
+void fill_line_chunk(const struct digest *digest, const struct verdict *verdict);
 
 #endif

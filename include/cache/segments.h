@@ -74,6 +74,9 @@ void segments_cancel(struct segments *segments);
 /* From now on the whole is asked for. */
 void segments_ask_whole(struct segments *segments);
 
+/* Where the source redirected us to is not trusted any more: the source is asked for another. */
+void segments_forget_target(struct segments *segments);
+
 /* `*source` is another one now. What runs goes on with the one it asked. */
 void segments_turn(struct segments *segments);
 

@@ -81,6 +81,9 @@ bool upstream_takes_ranges(struct upstream *upstream);
 void upstream_note_crowd(struct upstream *upstream, unsigned running);
 unsigned upstream_crowd(struct upstream *upstream);
 
+/* Whether that is what an upstream may say, or do, that has enough of us. Pure. */
+bool upstream_is_of_crowd(enum err err);
+
 /* Its challenge, to be met beforehand the next time. */
 void upstream_set_challenge(struct upstream *upstream, const struct challenge *challenge);
 struct challenge upstream_challenge(struct upstream *upstream);

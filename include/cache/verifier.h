@@ -27,9 +27,8 @@
 #include "base/list.h"
 #include "cache/blob.h"
 #include "cache/chunk_record.h"
+#include "cache/source.h"
 #include "cache/store.h"
-
-enum { VERIFIER_SENDERS = 16, VERIFIER_KEY_SIZE = 32 };
 
 /* What came out for one chunk. */
 struct verdict {
@@ -42,7 +41,7 @@ struct verdict {
     unsigned wrongs;             /* how often it was wrong, with this time */
     bool is_mixed;               /* several sources had sent of it; else only this one: */
     bool has_older;              /* some of its bytes were published before there were numbers */
-    const unsigned char *sender; /* the key of the source that sent its last bytes */
+    const struct source *sender; /* who sent its last bytes; borrowed */
 };
 
 struct verifier_chunk;
@@ -57,7 +56,7 @@ struct verifier {
     struct list waiting;           /* chunks to be checked */
     unsigned running;              /* jobs */
     bool has_ended;                /* what the jobs find interests nobody any more */
-    unsigned char senders[VERIFIER_SENDERS][VERIFIER_KEY_SIZE];
+    struct source *senders;        /* owned; all who have sent of it */
     size_t sender_count;
     /* A job has ended; NULL: after verifier_end(). */
     void (*on_verdict)(struct verifier *verifier, const struct verdict *verdict);
@@ -71,10 +70,9 @@ void verifier_begin(struct verifier *verifier, struct store *store, struct loop 
 
 bool verifier_is_on(const struct verifier *verifier);
 
-/* These bytes, of which nothing was written and which lie within the file, are written: sent by the
- * source of that key. What is whole of a chunk by that is checked. */
-void verifier_wrote(struct verifier *verifier, const unsigned char sender[VERIFIER_KEY_SIZE],
-                    struct extent range);
+/* These bytes, of which nothing was written and which lie within the file, are written: `sender`
+ * sent them. A chunk that is whole by that is checked. */
+void verifier_wrote(struct verifier *verifier, const struct source *sender, struct extent range);
 
 /* Whether a chunk is being checked, or is to be. */
 bool verifier_is_busy(const struct verifier *verifier);

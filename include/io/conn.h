@@ -119,7 +119,8 @@ void conn_set_last(struct conn *conn);
 
 /*
  * Sends some of the bytes; `more` says that more follows at once. Returns how many were taken, 0
- * when the socket is full, CONN_GONE when the peer is (on_gone will come). Only while BUSY.
+ * when the socket is full, CONN_GONE when the peer is (on_gone will come). Bytes may be those of a
+ * mapped file: CONN_UNREADABLE when they cannot be had. Only while BUSY.
  */
 ssize_t conn_send(struct conn *conn, const struct iovec *parts, size_t count, bool more);
 

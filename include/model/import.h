@@ -33,18 +33,19 @@ struct import_thread {
 };
 
 /* Starts the import of what `info` names. `repository` is the hub's own name of it,
- * "datasets/Org/Name". `on_end` comes once, never from inside; `sentence` says more, or is "". */
+ * "datasets/Org/Name"; `filter` chooses among its files (wire/filter). `on_end` comes once, never
+ * from inside; `sentence` says more, or is "". */
 struct import *import_start(struct import_thread *thread, struct upstream *upstream,
-                            const char *repository, const struct hub_info *info,
+                            const char *repository, const struct hub_info *info, const char *filter,
                             void (*on_end)(struct import *import, enum err err,
                                            struct view sentence));
 
 /* Ends it early: on_end comes with ERR_STOPPING, perhaps from inside. */
 void import_stop(struct import *import);
 
-/* Whether it is the import of that commit. */
+/* Whether it is the import of that commit, by that filter. */
 bool import_is_of(const struct import *import, const struct upstream *upstream,
-                  const char *repository, const char *commit);
+                  const char *repository, const char *commit, const char *filter);
 
 /* At on_end: the image. */
 void import_result(const struct import *import, struct digest *ret_index, uint64_t *ret_size);
@@ -62,10 +63,16 @@ struct import *import_of_node(struct list *node);
 /* After on_end. */
 void import_free(struct import *import);
 
+/* Whether that commit, by that filter, is imported, without asking the hub how it spells the
+ * repository's name; false too when it has another name by now. Looks through all images. */
+bool import_is_known(struct store *store, const struct upstream *upstream, const char *repository,
+                     const char *commit, const char *filter, struct digest *ret_index,
+                     uint64_t *ret_size);
+
 /* Notes an image and its documents as what the commit that `record` names came to; index_digest and
  * index_size of it are set from the documents. Thread: any, as the next. */
 void import_write_image(struct store *store, const struct upstream *upstream,
-                        const struct image *image, struct image_record *record);
+                        const struct image *image, const char *filter, struct image_record *record);
 
 /* Notes, under that name, that the repository holds the image of that index and all under it, whose
  * documents must have reached the index. */

@@ -57,6 +57,7 @@ struct import {
     struct upstream *upstream;
     char repository[HUB_REPOSITORY_SIZE]; /* the hub's */
     struct hub_info info;
+    char *filter; /* owned */
     void (*on_end)(struct import *import, enum err err, struct view sentence);
     enum import_state state;
     bool stopped;

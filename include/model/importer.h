@@ -11,6 +11,8 @@
  *                       |--> it is not, and the tag had another: that one is the answer, and the
  *                       |    import goes on behind it
  *                       `--> it is not: the answer comes with the import's end
+ *
+ * A tag that the catalog has stands for the revision, and the choice of files, that it says there.
  */
 
 #include <stdbool.h>
@@ -18,8 +20,11 @@
 #include "cache/fetcher.h"
 #include "cache/flight.h"
 #include "io/loop.h"
+#include "model/ahead.h"
 #include "model/import.h"
 #include "model/import_report.h"
+
+enum { IMPORTER_ASKS_MAX = 10000 };
 
 struct importer {
     struct import_thread thread;
@@ -28,12 +33,16 @@ struct importer {
     _Atomic uint64_t reports; /* asked for so far */
     struct mail stop, close;
     uv_timer_t stop_timer;
+    struct ahead ahead;
+    struct catalogs *catalogs; /* borrowed */
     _Atomic bool quiet;
     bool stopping;
 };
 
-/* Starts the thread, and what was under way when the last process ended. Thread: main. */
-void importer_start(struct importer *importer, struct store *store, struct fetchers *fetchers);
+/* Starts the thread, what was under way when the last process ended, and the models of the catalog.
+ * Thread: main. */
+void importer_start(struct importer *importer, struct store *store, struct fetchers *fetchers,
+                    struct catalogs *catalogs);
 
 /* Ends it: what runs is stopped, and goes on at the next start. Before the fetchers. Waits. Thread:
  * main. */

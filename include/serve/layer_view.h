@@ -32,14 +32,17 @@ struct layer_view {
     struct layer *layer;             /* counted */
     struct fetchers *fetchers;       /* borrowed */
     const struct upstream *upstream; /* borrowed; the request's: its places are asked first */
-    bool is_rest;                    /* what is read goes on to the layer's end */
+    struct extent *ranges;           /* owned; of the layer: what is read, in that order; */
+    size_t range_count;              /* 0: all from some offset on */
 
-    struct blob *blob;   /* counted; of the file that is read; NULL: of none yet */
-    size_t file;         /* which */
-    struct extent range; /* of it: what is read next, and how far */
-    struct extent asked; /* of it: what `demand` is for */
+    struct blob *blob;    /* counted; of the file that is read; NULL: of none yet */
+    size_t file;          /* which */
+    struct extent range;  /* of it: what is read next, and how far */
+    struct extent *asked; /* owned; of it: all that is read, as `demand` has it */
     struct demand demand;
+    bool is_demanded;          /* it was said to the blob what is wanted of it */
     bool is_touched;           /* its use is noted */
+    bool looks_ahead;          /* a file was not open, or not whole */
     size_t opened_to, sent_to; /* files before these were looked at ahead */
 
     bool waits;             /* bytes were missing, and nobody was bringing them, */
@@ -49,7 +52,11 @@ struct layer_view {
 
 /* Starts to read `layer`, taking the caller's reference over. All-zero, a view may be released. */
 void layer_view_init(struct layer_view *view, struct layers *layers, struct layer *layer,
-                     struct fetchers *fetchers, const struct upstream *upstream, bool is_rest);
+                     struct fetchers *fetchers, const struct upstream *upstream);
+
+/* Takes the closed ranges over that will be read; without, all from some offset on is. */
+void layer_view_select(struct layer_view *view, struct extent **ranges, size_t count);
+
 void layer_view_release(struct layer_view *view);
 
 /*

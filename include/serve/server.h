@@ -3,7 +3,7 @@
 
 /*
  * The whole mirror: everything is made in order, runs until SIGTERM or SIGINT, drains, and is taken
- * down in the opposite order.
+ * down in the opposite order. SIGHUP: serve/reload.
  *
  *   RUNNING --SIGTERM--> DRAINING --all answers have ended, or drain_timeout--> gone
  */

@@ -54,6 +54,10 @@ const char *hub_name_print(const struct hub_name *name, char out[HUB_REPOSITORY_
 /* The revision that a tag stands for; false when there is none. */
 bool hub_name_revision(struct view tag, struct hub_revision *ret_revision);
 
+/* Whether a revision can be called so, with or without a tag that stands for it: what git allows as
+ * a name, in up to GRAMMAR_TAG_SIZE - 1 bytes. */
+bool hub_name_is_revision(struct view text);
+
 /* The tag that stands for a revision, in `out`; false, leaving it empty, when there is none. */
 bool hub_name_tag(struct view revision, char out[GRAMMAR_TAG_SIZE]);
 

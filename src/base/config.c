@@ -488,6 +488,7 @@ void config_release(struct config *config)
             set_string(config, &settings[i], NULL);
     config_drop_upstreams(config);
     free(config->pins);
+    free(config->file);
     *config = (struct config){0};
 }
 

@@ -97,14 +97,15 @@ enum { SETTING_COUNT = COUNT_OF(setting_fields) };
 
 struct schema {
     cyaml_schema_field_t names[CONFIG_UPSTREAMS_MAX + 1]; /* of the mapping `upstreams` */
-    cyaml_schema_field_t fields[SETTING_COUNT + 2];       /* of the file */
+    cyaml_schema_field_t fields[SETTING_COUNT + 3];       /* of the file */
     cyaml_schema_value_t root;
 };
 
-/* The names are borrowed. */
+/* The names are borrowed. `models` may be there, and are left to others. */
 static void schema_init(struct schema *schema, char *const *names, size_t count)
 {
     const cyaml_schema_field_t end = CYAML_FIELD_END;
+    const cyaml_schema_field_t models = CYAML_FIELD_IGNORE(CONFIG_KEY_MODELS, CYAML_FLAG_OPTIONAL);
     const cyaml_schema_value_t root = {
         CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file, schema->fields)};
 
@@ -124,7 +125,8 @@ static void schema_init(struct schema *schema, char *const *names, size_t count)
                   .flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                   .data_size = (uint32_t)((count + 1) * sizeof(struct file_upstream *)),
                   .mapping = {.fields = schema->names}}};
-    schema->fields[SETTING_COUNT + 1] = end;
+    schema->fields[SETTING_COUNT + 1] = models;
+    schema->fields[SETTING_COUNT + 2] = end;
     schema->root = root;
 }
 
@@ -202,8 +204,8 @@ static enum err take(struct config *config, const struct config_keys *keys,
                      const struct config_key *key, struct file *file,
                      struct config_upstream **upstream, struct buf *ret_problem)
 {
-    if (key->upstream == CONFIG_NONE && key->field == SETTING_COUNT)
-        return OK; /* the key `upstreams` itself */
+    if (key->upstream == CONFIG_NONE && key->field != CONFIG_NONE && key->field >= SETTING_COUNT)
+        return OK; /* the key `upstreams` itself, or `models` */
     if (key->upstream == CONFIG_NONE)
         return take_setting(config, key, file, ret_problem);
     const char *name = keys->names[key->upstream];
@@ -268,6 +270,8 @@ enum err config_read_file(struct config *config, const char *path, struct buf *r
     enum err err = small_file_read(path, FILE_MAX_BYTES, &text, ret_problem);
     if (err == OK)
         err = config_read_text(config, view_of_buf(&text), path, ret_problem);
+    free(config->file);
+    config->file = view_dup(view_of(path));
     buf_release(&text);
     return err;
 }

@@ -381,15 +381,16 @@ static void on_bytes(struct segments *segments)
 static void chunk_is_wrong(struct fetch *fetch, const struct verdict *verdict)
 {
     struct sources *sources = &fetch->sources;
-    const struct source *sender = sources_of_key(sources, verdict->sender);
+    const unsigned char *first = sources->list[0].key;
 
-    fill_line_chunk(sender, &fetch->blob->digest, verdict);
+    fill_line_chunk(&fetch->blob->digest, verdict);
     if (verdict->wrongs >= sources->count + WRONGS_EXTRA) {
         evict_leave(fetch->fetcher->store, &fetch->room);
         fail(fetch, verdict->has_older ? ERR_DIGEST_MISMATCH : ERR_CHUNK_MISMATCH, 0);
         return;
     }
-    if (sender == &sources->list[0] && sources_rotate(sources))
+    segments_forget_target(&fetch->segments);
+    if (memcmp(verdict->sender->key, first, FLIGHT_KEY_SIZE) == 0 && sources_rotate(sources))
         segments_turn(&fetch->segments);
     ask_on(fetch);
 }

@@ -44,9 +44,9 @@ void fill_line_mismatch(const struct source *source, const struct digest *expect
                 digest_print(expected, expected_text));
 }
 
-void fill_line_chunk(const struct source *source, const struct digest *digest,
-                     const struct verdict *verdict)
+void fill_line_chunk(const struct digest *digest, const struct verdict *verdict)
 {
+    const struct source *source = verdict->sender;
     char text[DIGEST_TEXT_SIZE], wanted[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
 
     stats_add(STAT_UPSTREAM_ERRORS, AT(source->upstream->index, ERR_CHUNK_MISMATCH), 1);

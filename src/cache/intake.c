@@ -33,15 +33,20 @@ enum err intake_verify_chunks(struct intake *intake, struct loop *loop,
                                                   const struct verdict *verdict))
 {
     const struct blob *blob = intake->blob;
+    const struct verifier *verifier = &intake->verifier;
+    char text[DIGEST_TEXT_SIZE];
 
     intake->on_verdict = on_verdict_;
     verifier_begin(&intake->verifier, intake->store, loop, intake->blob, on_verdict);
-    if (!verifier_is_on(&intake->verifier))
+    if (!verifier_is_on(verifier) ||
+        ((blob->size == BLOB_SIZE_UNKNOWN || blob->size == verifier->numbers.size) &&
+         extents_end(&blob->present) <= verifier->numbers.size))
         return OK;
-    bool is_other = blob->size != BLOB_SIZE_UNKNOWN && blob->size != intake->verifier.numbers.size;
-    return is_other || extents_end(&blob->present) > intake->verifier.numbers.size
-               ? ERR_SIZE_MISMATCH
-               : OK;
+    log_message(CONFIG_LOG_ERROR, "mismatch",
+                "what is here of %s is of one with another size than its known numbers, which are "
+                "of %" PRIu64 " bytes; it is fetched anew",
+                digest_print(&blob->digest, text), verifier->numbers.size);
+    return ERR_SIZE_MISMATCH;
 }
 
 void intake_end(struct intake *intake)
@@ -185,7 +190,7 @@ static void take_in(struct intake *intake, const struct source *source, struct e
 {
     intake->received += range.end - range.start;
     if (verifier_is_on(&intake->verifier)) {
-        verifier_wrote(&intake->verifier, source->key, range);
+        verifier_wrote(&intake->verifier, source, range);
         return;
     }
     blob_publish(intake->blob, range);

@@ -70,6 +70,12 @@ struct search {
     struct pins *found;
 };
 
+static void on_root(void *taker, const struct digest *digest, bool is_manifest)
+{
+    (void)is_manifest;
+    add(taker, digest);
+}
+
 static bool is_meant(const struct config *config, const char *upstream, const char *repository,
                      const char *tag)
 {
@@ -97,15 +103,19 @@ static bool on_manifest(void *argument, const struct holding_record *record)
     return true;
 }
 
-static void find_roots(struct store *store, struct pins *found)
+static void find_roots(struct store *store, const struct pins_source *source, struct pins *found)
 {
     struct search search = {store->config, found};
 
     for (size_t i = 0; i < store->config->pin_count; i++)
         if (store->config->pins[i].by_digest)
             add(found, &store->config->pins[i].digest);
-    index_each_tag(store->index, on_tag, &search);
-    index_each_manifest(store->index, on_manifest, &search);
+    if (source != NULL)
+        source->each_root(source, store, on_root, found);
+    if (store->config->pin_count > 0) {
+        index_each_tag(store->index, on_tag, &search);
+        index_each_manifest(store->index, on_manifest, &search);
+    }
     put_in_order(found);
 }
 
@@ -128,39 +138,68 @@ static bool read_manifest(const struct store *store, const struct digest *digest
     return good;
 }
 
-/* Adds all that the manifest points at to `pins`, and the manifests among it to `below`. */
-static void add_children(const struct store *store, const struct digest *digest, struct pins *pins,
-                         struct pins *below)
+/* Where to put what is found: the manifests of the next level into `below`, too. */
+struct growth {
+    struct store *store;
+    struct pins *pins, *below;
+};
+
+static void on_file(void *taker, const struct digest *digest, bool is_manifest)
 {
+    const struct growth *growth = taker;
+
+    (void)is_manifest;
+    add(growth->pins, digest);
+}
+
+/* A child of a manifest: a layer may be computed from files. */
+static void on_child(void *taker, const struct digest *digest, bool is_manifest)
+{
+    const struct growth *growth = taker;
+    const struct pins_source *source = growth->pins->source;
+
+    add(growth->pins, digest);
+    if (is_manifest)
+        add(growth->below, digest);
+    else if (source != NULL)
+        source->each_part(source, growth->store, digest, on_file, taker);
+}
+
+/* Adds all that the manifest points at. */
+static void add_children(struct growth *growth, const struct digest *digest)
+{
+    const struct pins_source *source = growth->pins->source;
     struct manifest manifest;
 
-    if (!read_manifest(store, digest, &manifest))
+    if (!read_manifest(growth->store, digest, &manifest)) {
+        if (source != NULL)
+            source->each_part(source, growth->store, digest, on_child, growth);
         return;
-    for (size_t i = 0; i < manifest.count; i++) {
-        add(pins, &manifest.descriptors[i].digest);
-        if (manifest.descriptors[i].is_manifest)
-            add(below, &manifest.descriptors[i].digest);
     }
+    for (size_t i = 0; i < manifest.count; i++)
+        on_child(growth, &manifest.descriptors[i].digest, manifest.descriptors[i].is_manifest);
     manifest_release(&manifest);
 }
 
 void pins_compute(struct pins *pins, struct store *store)
 {
+    const struct pins_source *source = pins->source;
     struct pins level = {0};
     size_t left = PINS_MANIFESTS_MAX;
     bool too_many = false;
 
     pins->blobs = pins->bytes = 0;
     pins->too_many = false;
-    if (store->config->pin_count == 0)
+    if (store->config->pin_count == 0 && (source == NULL || !source->has_roots(source)))
         return;
-    find_roots(store, &level);
+    find_roots(store, source, &level);
     for (size_t i = 0; i < level.count; i++)
         add(pins, &level.list[i]);
     for (int depth = 0; depth <= PINS_DEPTH_MAX && level.count > 0; depth++) {
         struct pins below = {0};
+        struct growth growth = {store, pins, &below};
         for (size_t i = 0; i < level.count && left > 0; i++, left--)
-            add_children(store, &level.list[i], pins, &below);
+            add_children(&growth, &level.list[i]);
         too_many |= level.too_many || left == 0;
         put_in_order(&below);
         empty(&level);
@@ -194,10 +233,11 @@ void pins_end(struct pins *pins, const struct store *store, bool no_room)
     pins->said_us = now;
     if (pins->too_many)
         log_message(CONFIG_LOG_WARN, "pin",
-                    "`pin` means more than can be kept, so that some of it may go; shorten it");
+                    "`pin` and the catalog mean more than can be kept, so that some of it may go; "
+                    "shorten them");
     else
         log_message(CONFIG_LOG_WARN, "pin",
                     "pinned content takes %llu bytes of the cache's %llu, and nothing else is left "
-                    "to go; raise cache_size or shorten `pin`",
+                    "to go; raise cache_size or shorten `pin`, or the catalog",
                     (unsigned long long)pins->bytes, (unsigned long long)store->config->cache_size);
 }

@@ -105,6 +105,11 @@ void segments_ask_whole(struct segments *segments)
     segments->whole_only = true;
 }
 
+void segments_forget_target(struct segments *segments)
+{
+    take_target(segments, NULL);
+}
+
 void segments_turn(struct segments *segments)
 {
     segments->turns++;
@@ -118,12 +123,11 @@ void segments_turn(struct segments *segments)
 /* What running segments will still take on the disk, as far as anybody knows. */
 static uint64_t outstanding(const struct segments *segments)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, size = size_of(segments);
 
     for (struct list *node = segments->running.next; node != &segments->running;
          node = node->next) {
         const struct segment *segment = container_of(node, struct segment, node);
-        uint64_t size = size_of(segments);
         struct extent rest = {segment->at, segment->end < size ? segment->end : size};
         if (rest.start < rest.end && rest.end != UINT64_MAX && !segment->is_guess)
             bytes += intake_growth(segments->intake, rest);
@@ -154,24 +158,27 @@ static bool uncut(struct segments *segments)
     for (struct list *node = segments->running.next; node != &segments->running;
          node = node->next) {
         struct segment *segment = container_of(node, struct segment, node);
-        if (segment->answered && segment->asked.start == 0 && segment->asked.end == UINT64_MAX) {
-            segment->end = segment->announced;
-            any = true;
-        }
+        if (!segment->answered || segment->asked.start > 0 || segment->asked.end < UINT64_MAX)
+            continue;
+        segment->end = segment->announced;
+        any = true;
     }
     return any;
 }
 
 /* One that was to end where this one begins has gone on over it, since nobody knew yet that there
- * are parts to be had: it brings all that this one would. */
+ * are parts to be had: it brings all that this one would, if what it brought was right. */
 static bool is_overrun(const struct segment *segment)
 {
-    const struct list *running = &segment->segments->running;
+    const struct segments *segments = segment->segments;
+    uint64_t start = segment->asked.start;
 
-    for (struct list *node = running->next; node != running; node = node->next) {
+    for (struct list *node = segments->running.next; node != &segments->running;
+         node = node->next) {
         const struct segment *other = container_of(node, struct segment, node);
-        if (other != segment && other->answered && other->at >= segment->asked.start &&
-            other->asked.start < segment->asked.start && other->end >= segment->end)
+        if (other != segment && other->answered && other->at >= start &&
+            other->asked.start < start && other->end >= segment->end &&
+            intake_missing(segments->intake, (struct extent){start, other->at}) == 0)
             return true;
     }
     return false;
@@ -356,14 +363,6 @@ static bool is_stray(struct segments *segments)
     return segments->gives_parts && ++segments->strays <= STRAYS_MAX;
 }
 
-/* What an upstream may say, or do, that has enough of us. */
-static bool is_of_crowd(enum err err)
-{
-    return err == ERR_UPSTREAM_LIMITED || err == ERR_UPSTREAM_FAILED ||
-           err == ERR_UPSTREAM_UNREACHABLE || err == ERR_UPSTREAM_TIMEOUT ||
-           err == ERR_UPSTREAM_BROKEN;
-}
-
 static void on_end(struct call *call, enum err err)
 {
     struct segment *segment = call_owner(call);
@@ -388,7 +387,8 @@ static void on_end(struct call *call, enum err err)
     bool is_extra = segment->is_extra; /* the others may have ended before it gave up waiting */
     segment_free(segment);
     note_extra(segments);
-    end.is_crowded = !end.answered && (is_extra || segments->count > 0) && is_of_crowd(end.err);
+    end.is_crowded =
+        !end.answered && (is_extra || segments->count > 0) && upstream_is_of_crowd(end.err);
     if (end.is_crowded)
         upstream_note_crowd(upstream, segments->count);
     segments->events->on_end(segments, &end);

@@ -150,6 +150,13 @@ void upstream_note_crowd(struct upstream *upstream, unsigned running)
     pthread_mutex_unlock(&upstream->mutex);
 }
 
+bool upstream_is_of_crowd(enum err err)
+{
+    return err == ERR_UPSTREAM_LIMITED || err == ERR_UPSTREAM_FAILED ||
+           err == ERR_UPSTREAM_UNREACHABLE || err == ERR_UPSTREAM_TIMEOUT ||
+           err == ERR_UPSTREAM_BROKEN;
+}
+
 unsigned upstream_crowd(struct upstream *upstream)
 {
     pthread_mutex_lock(&upstream->mutex);

@@ -9,6 +9,7 @@
 
 enum {
     JOBS_MAX = 4, /* of one blob: the pool is for others too */
+    SENDERS_MAX = 16,
     READ_SIZE = 128 << 10,
 };
 
@@ -128,7 +129,7 @@ static void take_back(struct verifier *verifier, struct verifier_chunk *chunk,
 
     verdict->has_older = extents_missing(&verifier->blob->present, verdict->range) < length;
     verdict->is_mixed = chunk->is_mixed;
-    verdict->sender = verifier->senders[chunk->sender - 1];
+    verdict->sender = &verifier->senders[chunk->sender - 1];
     if (verdict->err == ERR_CHUNK_MISMATCH && chunk->wrongs < UINT8_MAX)
         chunk->wrongs++;
     verdict->wrongs = chunk->wrongs;
@@ -177,17 +178,19 @@ static void start_next(struct verifier *verifier)
 
 /* The place of that source among the senders, from 1. When there have been more than can be told
  * apart the last ones share a place. */
-static uint8_t sender_of(struct verifier *verifier, const unsigned char *key)
+static uint8_t sender_of(struct verifier *verifier, const struct source *sender)
 {
     size_t i = 0;
 
-    while (i < verifier->sender_count && memcmp(verifier->senders[i], key, VERIFIER_KEY_SIZE) != 0)
+    while (i < verifier->sender_count &&
+           memcmp(verifier->senders[i].key, sender->key, sizeof(sender->key)) != 0)
         i++;
-    if (i == VERIFIER_SENDERS)
+    if (i == SENDERS_MAX)
         i--;
-    memcpy(verifier->senders[i], key, VERIFIER_KEY_SIZE);
     if (i == verifier->sender_count)
-        verifier->sender_count++;
+        verifier->senders =
+            check_realloc(verifier->senders, ++verifier->sender_count * sizeof(*verifier->senders));
+    verifier->senders[i] = *sender;
     return (uint8_t)(i + 1);
 }
 
@@ -213,8 +216,7 @@ static void note_chunk(struct verifier *verifier, uint64_t number, uint8_t sende
     list_append(&verifier->waiting, &check->node);
 }
 
-void verifier_wrote(struct verifier *verifier, const unsigned char sender[VERIFIER_KEY_SIZE],
-                    struct extent range)
+void verifier_wrote(struct verifier *verifier, const struct source *sender, struct extent range)
 {
     CHECK(!verifier->has_ended && range.end <= verifier->numbers.size);
     uint8_t place = sender_of(verifier, sender);
@@ -249,5 +251,6 @@ void verifier_release(struct verifier *verifier)
     extents_release(&verifier->written);
     chunk_record_release(&verifier->numbers);
     free(verifier->chunks);
+    free(verifier->senders);
     *verifier = (struct verifier){0};
 }

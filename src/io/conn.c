@@ -441,6 +441,8 @@ ssize_t conn_send(struct conn *conn, const struct iovec *parts, size_t count, bo
     ssize_t sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
     if (sent >= 0)
         return sent;
+    if (errno == EFAULT)
+        return CONN_UNREADABLE; /* bytes of a mapped file, of which the disk gives none */
     return errno == EAGAIN || errno == EINTR ? 0 : CONN_GONE;
 }
 

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "cache/chunk_record.h"
 #include "model/import_parts.h"
+#include "wire/filter.h"
 #include "wire/hub_path.h"
 
 /* ---- the list ---- */
@@ -51,7 +52,8 @@ bool import_files_take(struct import *import)
     for (size_t i = 0; i < import->listed.count; i++) {
         const struct hub_file *listed = &import->listed.files[i];
         const char *fault = tree_name_fault(view_of(listed->path));
-        if (strcmp(listed->path, ".gitattributes") == 0)
+        if (strcmp(listed->path, ".gitattributes") == 0 ||
+            !filter_takes(import->filter, view_of(listed->path)))
             continue;
         if (fault != NULL)
             buf_printf(&problem, "the file \"%.200s\" %s", listed->path, fault);
@@ -68,7 +70,10 @@ bool import_files_take(struct import *import)
         look_up(import, file);
     }
     if (problem.length == 0 && import->count == 0)
-        buf_append_text(&problem, "it has no files");
+        buf_append_text(&problem,
+                        import->filter[0] == '\0'
+                            ? "it has no files"
+                            : "include and exclude of the catalog leave none of its files");
     bool good = problem.length == 0;
     if (!good) {
         note_unfit(import, view_of_buf(&problem));

@@ -59,6 +59,7 @@ void import_free(struct import *import)
     tree_split_release(&import->split);
     hub_files_release(&import->listed);
     free(import->files);
+    free(import->filter);
     buf_release(&import->sentence);
     uv_close((uv_handle_t *)&import->timer, on_timer_closed);
 }
@@ -233,7 +234,7 @@ static void on_begin(uv_timer_t *timer)
 }
 
 struct import *import_start(struct import_thread *thread, struct upstream *upstream,
-                            const char *repository, const struct hub_info *info,
+                            const char *repository, const struct hub_info *info, const char *filter,
                             void (*on_end)(struct import *import, enum err err,
                                            struct view sentence))
 {
@@ -243,6 +244,7 @@ struct import *import_start(struct import_thread *thread, struct upstream *upstr
     import->upstream = upstream;
     CHECK(view_copy(view_of(repository), import->repository, sizeof(import->repository)));
     import->info = *info;
+    import->filter = view_dup(view_of(filter));
     import->on_end = on_end;
     list_init(&import->asks);
     list_append(&thread->imports, &import->node);
@@ -264,10 +266,10 @@ void import_stop(struct import *import)
 }
 
 bool import_is_of(const struct import *import, const struct upstream *upstream,
-                  const char *repository, const char *commit)
+                  const char *repository, const char *commit, const char *filter)
 {
     return import->upstream == upstream && strcmp(import->repository, repository) == 0 &&
-           strcmp(import->info.commit, commit) == 0;
+           strcmp(import->info.commit, commit) == 0 && strcmp(import->filter, filter) == 0;
 }
 
 void import_result(const struct import *import, struct digest *ret_index, uint64_t *ret_size)

@@ -185,8 +185,11 @@ enum err numbers_index_export(struct store *store, const struct hub_image *image
     char name[HUB_IMAGE_SIZE];
 
     if (!find_image(store, image, &record)) {
-        buf_printf(problem, "%s was not imported here; `entrepot import` does that",
-                   hub_image_print(store->config, image, name));
+        buf_printf(
+            problem,
+            "%s was not imported here (`entrepot import` does that), or with some of its files "
+            "only, which cannot be moved",
+            hub_image_print(store->config, image, name));
         return ERR_NUMBERS_UNKNOWN;
     }
     /* An image by its digest is a commit's, whatever tag once stood for it. */
@@ -409,7 +412,7 @@ static void put_image(const struct taking *taking)
         record.layers[i] = file->layers[i].digest;
     for (size_t i = 0; i < file->count; i++)
         record.bytes += file->files[i].size;
-    import_write_image(taking->store, taking->upstream, &taking->image, &record);
+    import_write_image(taking->store, taking->upstream, &taking->image, "", &record);
     image_record_release(&record);
     index_flush_wait(taking->store->index); /* the next reads what was written */
     import_write_names(taking->store, taking->upstream, taking->taken.image.repository,

@@ -54,6 +54,7 @@ static bool begin(struct request *request)
     const struct services *services = request->services;
     bool is_head = request->exchange.method == HTTP_METHOD_HEAD;
     uint64_t offset;
+    size_t count;
 
     if (is_head && request->size != BLOB_SIZE_UNKNOWN) { /* which is all there is to know */
         answer_head(request);
@@ -69,9 +70,12 @@ static bool begin(struct request *request)
             answer_head(request);
         return true;
     }
-    bool is_rest = selection_is_rest(&request->selection, request->size, &offset);
     layer_view_init(&request->layer, services->layers, layer, services->fetchers,
-                    request->source.upstream, is_rest);
+                    request->source.upstream);
+    if (!selection_is_rest(&request->selection, request->size, &offset)) {
+        struct extent *ranges = selection_extents(&request->selection, request->size, &count);
+        layer_view_select(&request->layer, &ranges, count);
+    }
     request->waiter.mail.deliver = on_wake;
     look(request);
     return true;

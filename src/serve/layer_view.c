@@ -1,5 +1,6 @@
 #include "serve/layer_view.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -8,11 +9,12 @@
 #include "io/loop.h"
 
 enum {
-    TOUCH_INTERVAL_MS = 50,
-    OPEN_AHEAD = 32,  /* files, */
-    FETCH_AHEAD = 16, /* if they are small: */
+    TOUCH_INTERVAL_MS = 10000, /* a layer has many files */
+    OPEN_AHEAD = 32,           /* files, */
+    FETCH_AHEAD = 16,          /* if they are small: */
     SMALL_FILE = 1 << 20,
     SCRATCH = 4096,
+    WALK_MAX = 65536, /* of framing, before the first byte of a file: it can be sent meanwhile */
 };
 
 static struct store *store_of(const struct layer_view *view)
@@ -100,36 +102,58 @@ static enum err ask(struct layer_view *view, size_t file, struct blob *blob, boo
 
 /* ---- what is missing ---- */
 
-/* Says what is wanted of the blob. */
+/* Of what will be read, what lies in the file; the caller frees it. */
+static struct extent *ranges_of_file(const struct layer_view *view, size_t *ret_count)
+{
+    struct extent *ranges = check_calloc(view->range_count, sizeof(*ranges));
+    const struct layout *layout = view->layer->layout;
+    size_t count = 0;
+
+    for (size_t i = 0; i < view->range_count; i++) {
+        struct extent range = {layout_file_before(layout, view->file, view->ranges[i].start),
+                               layout_file_before(layout, view->file, view->ranges[i].end)};
+        if (range.start < range.end)
+            ranges[count++] = range;
+    }
+    *ret_count = count;
+    return ranges;
+}
+
+/* Says what is wanted of the blob, once. */
 static void demand(struct layer_view *view)
 {
-    blob_withdraw(view->blob, &view->demand);
-    view->asked = view->range;
-    if (view->is_rest) {
+    size_t count;
+
+    view->is_demanded = true;
+    if (view->range_count == 0) {
         blob_demand_rest(view->blob, view->range.start);
         return;
     }
-    view->demand = (struct demand){.ranges = &view->asked, .count = 1};
+    view->asked = ranges_of_file(view, &count);
+    view->demand = (struct demand){.ranges = view->asked, .count = count};
     blob_demand(view->blob, &view->demand);
 }
 
-static bool is_within(struct extent inner, struct extent outer)
+static void withdraw(struct layer_view *view)
 {
-    return inner.start >= outer.start && inner.end <= outer.end;
+    if (view->blob != NULL)
+        blob_withdraw(view->blob, &view->demand);
+    free(view->asked);
+    view->asked = NULL;
+    view->is_demanded = false;
 }
 
 /* Sees that what is missing of the range that is read comes; an opening is waited for first. */
 static enum err see_to(struct layer_view *view, const struct blob_view *look)
 {
-    bool filling = look->state == BLOB_FILLING;
+    bool filling = look->state == BLOB_FILLING, is_new = !view->is_demanded;
 
     if (look->state == BLOB_OPENING || look->state == BLOB_COMPLETE || look->state == BLOB_FAILED ||
         blob_has(view->blob, &view->range, 1))
         return OK;
-    bool is_new = !is_within(view->range, view->asked);
     if (!is_new && filling)
         return OK;
-    if (filling && is_new)
+    if (filling)
         stats_add(STAT_READERS_COALESCED, AT_ALL, 1);
     view->joins |= filling;
     view->waits |= !filling;
@@ -201,10 +225,9 @@ static void fetch_ahead(struct layer_view *view, uint64_t end)
 
 static void drop_blob(struct layer_view *view)
 {
-    if (view->blob == NULL)
-        return;
-    blob_withdraw(view->blob, &view->demand);
-    view->blob = blob_unref(view->blob);
+    withdraw(view);
+    if (view->blob != NULL)
+        view->blob = blob_unref(view->blob);
 }
 
 static void turn_to(struct layer_view *view, size_t file)
@@ -217,16 +240,14 @@ static void turn_to(struct layer_view *view, size_t file)
     layer_file_digest(view->layer, file, &digest);
     view->blob = fetcher_blob(view->fetchers, &digest);
     view->file = file;
-    view->asked = (struct extent){0, 0};
     view->is_touched = false;
 }
 
 static void touch(struct layer_view *view)
 {
-    uint64_t now = clock_monotonic_us() / 1000;
-
     if (view->is_touched)
         return;
+    uint64_t now = clock_monotonic_us() / 1000;
     view->is_touched = true;
     if (now - view->blob->touched_ms < TOUCH_INTERVAL_MS)
         return;
@@ -249,17 +270,21 @@ static void next(struct composite *composite, uint64_t *offset, uint64_t end, ch
     view->range = (struct extent){piece.start, layout_file_before(layout, piece.file, end)};
     *ret_part = (struct composite_part){
         .blob = view->blob, .start = piece.start, .end = piece.end, .until = view->range.end};
-    open_ahead(view, end);
-    fetch_ahead(view, end);
     struct blob_view look = blob_look(view->blob, piece.start, NULL);
-    if (look.state == BLOB_COMPLETE)
+    if (look.state == BLOB_COMPLETE) {
         touch(view);
-    else
+    } else {
+        view->looks_ahead = true;  /* its neighbours may not be here either */
         (void)see_to(view, &look); /* if it cannot, that shows when the bytes are due */
+    }
+    if (view->looks_ahead) {
+        open_ahead(view, end);
+        fetch_ahead(view, end);
+    }
 }
 
 void layer_view_init(struct layer_view *view, struct layers *layers, struct layer *layer,
-                     struct fetchers *fetchers, const struct upstream *upstream, bool is_rest)
+                     struct fetchers *fetchers, const struct upstream *upstream)
 {
     *view = (struct layer_view){
         .composite = {.next = next, .await = await},
@@ -267,13 +292,21 @@ void layer_view_init(struct layer_view *view, struct layers *layers, struct laye
         .layer = layer,
         .fetchers = fetchers,
         .upstream = upstream,
-        .is_rest = is_rest,
     };
+}
+
+void layer_view_select(struct layer_view *view, struct extent **ranges, size_t count)
+{
+    CHECK(view->ranges == NULL && view->blob == NULL);
+    view->ranges = *ranges;
+    view->range_count = count;
+    *ranges = NULL;
 }
 
 void layer_view_release(struct layer_view *view)
 {
     drop_blob(view);
+    free(view->ranges);
     if (view->layer != NULL)
         layers_unref(view->layers, view->layer);
     *view = (struct layer_view){0};
@@ -296,8 +329,8 @@ enum err layer_view_begin(struct layer_view *view, uint64_t start, uint64_t end,
     char scratch[SCRATCH];
 
     *ret_ready = true;
-    for (uint64_t offset = start; offset < end && part.blob == NULL;)
-        next(&view->composite, &offset, end, scratch, sizeof(scratch), &part);
+    for (uint64_t at = start; at < end && at - start < WALK_MAX && part.blob == NULL;)
+        next(&view->composite, &at, end, scratch, sizeof(scratch), &part);
     if (part.blob == NULL)
         return OK;
     waiter->until = part.until;

@@ -6,6 +6,8 @@
 
 #include "base/config.h"
 #include "base/stats.h"
+#include "model/catalogs.h"
+#include "serve/catalog_command.h"
 #include "serve/import_command.h"
 #include "serve/numbers_command.h"
 #include "serve/options.h"
@@ -26,6 +28,9 @@ static const char usage[] =
     "       entrepot numbers export REF [OPTIONS]\n"
     "       entrepot numbers import FILE|- [REF] [OPTIONS]\n"
     "                                    take what a mirror knows of a model to another one\n"
+    "       entrepot catalog update FILE [OPTIONS]\n"
+    "                                    give the models of FILE that are pinned to commits the "
+    "newest ones\n"
     "       entrepot reference [metrics] print the settings, or the metrics, as Markdown\n"
     "       entrepot version\n"
     "\n"
@@ -50,6 +55,21 @@ static int help(void)
     return print(&text);
 }
 
+/* What the configuration, and its catalog, come to. */
+static enum err check(const struct config *config, struct buf *ret_problem, struct buf *out)
+{
+    struct catalog *catalog;
+
+    enum err err = catalogs_read(config, &catalog, ret_problem);
+    if (err != OK)
+        return err;
+    config_print(config, out);
+    if (config->file != NULL)
+        catalog_print(catalog, config->file, out);
+    catalog_unref(catalog);
+    return OK;
+}
+
 /* What stands on the command line besides options. */
 struct words {
     const char *list[WORDS_MAX]; /* borrowed; "" where there is none */
@@ -67,6 +87,8 @@ static bool are_right(const char *command, const struct words *words)
 {
     if (is(command, "import"))
         return words->count == 1;
+    if (is(command, "catalog"))
+        return words->count == 2 && is(words->list[0], "update");
     if (!is(command, "numbers"))
         return words->count == 0;
     return (is(words->list[0], "export") && words->count == 2) ||
@@ -104,6 +126,8 @@ static int with_config(const char *command, const struct words *words, int count
         code = misuse();
     else if (is(command, "scrub"))
         code = scrub_command(&config);
+    else if (is(command, "catalog"))
+        code = catalog_command_update(&config, words->list[1]);
     else if (is(command, "import"))
         code = import_command(&config, words->list[0], words->waits);
     else if (is(command, "numbers"))
@@ -112,8 +136,8 @@ static int with_config(const char *command, const struct words *words, int count
         err = server_run(&config, &problem);
         code = err == OK ? EXIT_OK : EXIT_FAILED;
     } else {
-        config_print(&config, &text);
-        code = print(&text);
+        err = check(&config, &problem, &text);
+        code = err == OK ? print(&text) : EXIT_USAGE;
     }
     if (err != OK)
         fprintf(stderr, "entrepot: %s\n", problem.length > 0 ? problem.data : err_sentence(err));
@@ -168,7 +192,7 @@ int main(int argc, char **argv)
 
     if (is(command, "serve") || is(command, "check") || is(command, "scrub"))
         return with_config(command, &(struct words){.list = {"", "", ""}}, argc - 2, argv + 2);
-    if (is(command, "import") || is(command, "numbers"))
+    if (is(command, "import") || is(command, "numbers") || is(command, "catalog"))
         return command_with_words(command, argc - 2, argv + 2);
     if (strcmp(command, "reference") == 0)
         return reference(argc - 2, argv + 2);

@@ -18,8 +18,10 @@
 #include "io/disk.h"
 #include "io/listener.h"
 #include "model/layers.h"
+#include "model/pinned.h"
 #include "serve/admin.h"
 #include "serve/registry.h"
+#include "serve/reload.h"
 
 enum {
     EVICT_INTERVAL_MS = 100,
@@ -33,6 +35,8 @@ struct server {
     struct loop loop; /* main's */
     struct store store;
     struct fetchers fetchers;
+    struct reload reload;
+    struct pinned pinned;
     struct importer importer;
     struct layers layers;
     struct registry *registries; /* owned; serve_threads of them */
@@ -42,7 +46,7 @@ struct server {
     struct evictor evictor;
     struct scrubber scrubber;
     uv_timer_t evict_timer, sweep_timer, drain_timer;
-    uv_signal_t terminate, interrupt;
+    uv_signal_t terminate, interrupt, hangup;
     struct disk_job sweep;
     bool sweeping;
     bool draining;
@@ -106,6 +110,7 @@ static void on_all_ended(struct server *server)
     close_handle(&server->drain_timer);
     close_handle(&server->terminate);
     close_handle(&server->interrupt);
+    close_handle(&server->hangup);
     loop_stop(&server->loop);
 }
 
@@ -157,6 +162,15 @@ static void on_signal(uv_signal_t *handle, int number)
     uv_timer_start(&server->drain_timer, on_drain_timeout, server->config->drain_timeout, 0);
 }
 
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct server *server = the_server((uv_handle_t *)handle);
+
+    (void)number;
+    if (!server->draining)
+        reload_run(&server->reload);
+}
+
 /* ---- starting ---- */
 
 /*
@@ -204,11 +218,12 @@ static void add_timer(struct server *server, uv_timer_t *timer, uv_timer_cb call
         uv_timer_start(timer, callback, interval_ms, interval_ms);
 }
 
-static void add_signal(struct server *server, uv_signal_t *handle, int number)
+static void add_signal(struct server *server, uv_signal_t *handle, int number,
+                       uv_signal_cb callback)
 {
     CHECK(uv_signal_init(&server->loop.uv, handle) == 0);
     handle->data = server;
-    CHECK(uv_signal_start(handle, on_signal, number) == 0);
+    CHECK(uv_signal_start(handle, callback, number) == 0);
 }
 
 /* Binds one socket for each serve loop, and one for the admin. */
@@ -251,16 +266,19 @@ static void run(struct server *server, const int *fds, int admin_fd)
 
     loop_init(&server->loop, "main", false);
     evictor_init(&server->evictor, &server->store, &server->loop);
+    pinned_init(&server->pinned, &server->reload.catalogs);
+    server->evictor.pins.source = &server->pinned.source;
     server->sweep.work = on_sweep_work;
     server->sweep.done = on_sweep_done;
     add_timer(server, &server->evict_timer, on_evict_timer, EVICT_INTERVAL_MS);
     add_timer(server, &server->sweep_timer, on_sweep_timer, SWEEP_INTERVAL_MS);
     add_timer(server, &server->drain_timer, NULL, 0);
-    add_signal(server, &server->terminate, SIGTERM);
-    add_signal(server, &server->interrupt, SIGINT);
+    add_signal(server, &server->terminate, SIGTERM, on_signal);
+    add_signal(server, &server->interrupt, SIGINT, on_signal);
+    add_signal(server, &server->hangup, SIGHUP, on_hangup);
     layers_init(&server->layers);
     fetchers_start(&server->fetchers, &server->store);
-    importer_start(&server->importer, &server->store, &server->fetchers);
+    importer_start(&server->importer, &server->store, &server->fetchers, &server->reload.catalogs);
     scrubber_start(&server->scrubber, &server->store);
     admin_init(&server->admin, &server->loop, admin_fd, &server->scrubber, &server->importer);
     server->running = config->serve_threads;
@@ -280,29 +298,41 @@ static void run(struct server *server, const int *fds, int admin_fd)
     loop_release(&server->loop);
 }
 
+static enum err open_and_run(struct server *server, int *fds, struct buf *ret_problem)
+{
+    int admin_fd;
+
+    enum err err = store_open(&server->store, server->config, ret_problem);
+    if (err != OK)
+        return err;
+    err = bind_all(server->config, fds, &admin_fd, ret_problem);
+    if (err == OK)
+        run(server, fds, admin_fd);
+    store_close(&server->store);
+    return err;
+}
+
 enum err server_run(const struct config *given, struct buf *ret_problem)
 {
     struct config fitted = *given, *config = &fitted; /* what it owns stays the caller's */
     struct server *server = check_calloc(1, sizeof(*server));
     int *fds = check_calloc(config->serve_threads, sizeof(*fds));
     char pool[24];
-    int admin_fd;
 
     (void)snprintf(pool, sizeof(pool), "%llu", (unsigned long long)config->pool_threads);
     setenv("UV_THREADPOOL_SIZE", pool, 1); /* before anything uses the pool */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* until it is known what to read again */
     CHECK(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     server->config = config;
     server->registries = check_calloc(config->serve_threads, sizeof(*server->registries));
     server->ended = check_calloc(config->serve_threads, sizeof(*server->ended));
     log_start((enum config_log_level)config->log_level, (enum config_log_format)config->log_format);
     make_room_for_descriptors(config);
-    enum err err = store_open(&server->store, config, ret_problem);
+    enum err err = reload_init(&server->reload, config, ret_problem);
     if (err == OK) {
-        err = bind_all(config, fds, &admin_fd, ret_problem);
-        if (err == OK)
-            run(server, fds, admin_fd);
-        store_close(&server->store);
+        err = open_and_run(server, fds, ret_problem);
+        reload_release(&server->reload);
     }
     log_stop();
     curl_global_cleanup();

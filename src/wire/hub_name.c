@@ -82,6 +82,18 @@ bool hub_name_revision(struct view tag, struct hub_revision *ret_revision)
     return true;
 }
 
+bool hub_name_is_revision(struct view text)
+{
+    if (text.length >= GRAMMAR_TAG_SIZE || !is_git_name(text) || holds(text, "@{", 2))
+        return false;
+    for (size_t i = 0; i < text.length; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (c <= ' ' || c == 127 || memchr("~^:?*[\\", c, 7) != NULL)
+            return false;
+    }
+    return true;
+}
+
 bool hub_name_tag(struct view revision, char out[GRAMMAR_TAG_SIZE])
 {
     struct buf tag = {0};

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
+from harness.chaos import MOODS, Blob
 from harness.images import blob_image
 from harness.numbers import CHUNK, falsified, put_numbers, with_numbers
+from harness.upstream import Upstream
 from harness.util import SLOW, Gate, MiB, Threads, digest_of, in_threads, let_pass, noise, wait_until
 from test_property import Schedule, run_rounds
-from harness.chaos import MOODS, Blob
 
 SIZE = 64 * MiB + 4321
 DATA = noise(SIZE, 41)
@@ -101,6 +102,13 @@ def test_a_cold_range_costs_the_chunks_it_touches(cold, known, start, stop, cost
     assert case.partial().stat().st_blocks * 512 <= cost + 64 * 1024
 
 
+@pytest.mark.parametrize("grid", ["4KiB", "32MiB"])
+def test_a_chunk_is_a_chunk_whatever_the_grid(cold, grid):
+    case = cold(range_grid=grid)
+    case.slice(40 * MiB + 17, 40 * MiB + 18)
+    assert case.sent() == CHUNK
+
+
 def test_a_blob_without_numbers_costs_a_cell_of_the_grid(cold):
     case = cold(numbers_of=None)
     case.slice(40 * MiB + 17, 40 * MiB + 18)
@@ -175,6 +183,22 @@ def test_a_chunk_that_is_wrong_once_is_fetched_again(cold):
     assert case.sent() == SIZE + CHUNK
 
 
+def test_a_wrong_chunk_is_fetched_beside_the_download_that_brought_it(entrepot, upstream):
+    """Which is further by then, and is not waited for; nor is it asked for again and again."""
+    data, gate = DATA[: 40 * MiB], Gate()
+    digest = upstream.add_blob("library/x", data)
+    mirror = with_numbers(entrepot(upstream), (digest, data))
+    upstream.on("GET", digest, times=1, corrupt=9 * MiB, hold=(20 * MiB, gate))
+    with mirror.connect() as reader:
+        reader.request("GET", f"/v2/library/x/blobs/{digest}")
+        assert reader.head().status == 200
+        assert reader.read(16 * MiB) == data[: 16 * MiB]
+        gate.open()
+        assert reader.drain().sha256 == digest
+    _, again = upstream.seen("GET", digest)
+    assert again.headers["range"] == f"bytes={8 * MiB}-{12 * MiB - 1}"
+
+
 def test_a_chunk_that_is_always_wrong_is_never_served(cold):
     """Others are, before and after; and this one too when the upstream is well again."""
     case = cold()
@@ -238,6 +262,20 @@ def test_another_repository_is_asked_for_what_one_falsifies(cold):
     assert "library/x of" in line
 
 
+def test_where_a_wrong_chunk_came_from_is_not_asked_for_it_again(cold):
+    """The registry redirects to a host that falsifies, and when it is asked again to another."""
+    with Upstream() as cdn:
+        cdn.content["/signed/1"] = cdn.content["/signed/2"] = (DATA, "application/octet-stream", DIGEST)
+        cdn.on("GET", "/signed/1", instead=falsified(DATA, 9 * MiB))
+        case = cold()
+        target = f"http://localhost:{cdn.port}/signed/"
+        case.upstream.on("GET", DIGEST, times=1, status=307, headers=[("Location", target + "1")])
+        case.upstream.on("GET", DIGEST, status=307, headers=[("Location", target + "2")])
+        case.slice(0, 10)
+        case.slice(8 * MiB, 8 * MiB + 10)
+        assert cdn.body_bytes("/signed/1") == 2 * CHUNK and cdn.body_bytes("/signed/2") == CHUNK
+
+
 def test_an_upstream_without_ranges(cold):
     """It sends the whole, with a wrong chunk; then again."""
     case = cold()
@@ -296,6 +334,17 @@ def test_numbers_of_another_size(cold, size):
     case = cold(numbers_of=DATA[:size].ljust(size, b"x"))
     case.refused(9 * MiB, 9 * MiB + 2)
     assert f"numbers are of {size};" in case.lines(1)[0]
+    with_numbers(case.mirror, (DIGEST, DATA))
+    case.whole()
+
+
+def test_numbers_of_another_size_than_what_is_here(cold):
+    case = cold(numbers_of=None)
+    case.slice(0, 2)
+    with_numbers(case.mirror, (DIGEST, DATA[:-1]))
+    assert case.get(9 * MiB, 9 * MiB + 2).status == 502
+    assert f"are of {SIZE - 1} bytes; it is fetched anew" in case.lines(1)[0]
+    case.refused(9 * MiB, 9 * MiB + 2)
     with_numbers(case.mirror, (DIGEST, DATA))
     case.whole()
 

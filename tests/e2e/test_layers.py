@@ -1,6 +1,7 @@
 """Layers of models: never stored, computed from files; every byte is that of the independent builder, whatever of the
 files is cached, and whoever brings the rest."""
 
+import os
 import random
 import re
 
@@ -25,7 +26,7 @@ ROUNDS = int(3000 / SLOW)
 
 @pytest.fixture(scope="module")
 def layers():
-    return {"big": Layer(BIG), "tiny": Layer(TINY)}
+    return {"big": Layer(BIG), "tiny": Layer(TINY), "large": Layer({"model.safetensors": noise(80 * MiB)})}
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +34,8 @@ def mirror(layers, tmp_path_factory):
     """With all files cached, and a hub that is not there."""
     directory = tmp_path_factory.mktemp("layers")
     mirror = Entrepot(directory / "mirror", {"hf": "http://127.0.0.1:1"})
-    for name, layer in layers.items():
-        layer.put(mirror.cache, directory / name)
+    for name in ("big", "tiny"):
+        layers[name].put(mirror.cache, directory / name)
     mirror.start()
     yield mirror
     mirror.close()
@@ -189,6 +190,20 @@ def test_many_readers_some_of_them_slow(mirror, layers):
     assert mirror.metric("entrepot_stalled_callbacks_total") == 0
 
 
+def test_what_is_not_in_memory_is_read_by_windows(cold, layers):
+    """The pool reads 4 MiB at a time, not each block."""
+    layer = layers["large"]
+    mirror, _ = cold(layer, missing=())
+    with open(mirror.path_of(layer.blob("model.safetensors")), "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert mirror.get(layer.target, keep=False).sha256 == layer.digest
+    cold_reads = mirror.metric("entrepot_cold_reads_total")
+    if cold_reads == 0:
+        pytest.skip("this file system does not say what is in memory")
+    assert 1 <= cold_reads <= 80 // 4 + 1
+
+
 # -- files are missing
 
 
@@ -201,9 +216,13 @@ def test_missing_files_are_fetched_once_however_many_ask(cold, layers):
     def read(n):
         if n == 7:
             gate.wait_reached()
-            wait_until(lambda: mirror.metric("entrepot_readers_coalesced_total") > 0, "somebody has joined")
-            gate.open()
-        return mirror.get(layer.target, keep=False)
+        with mirror.connect() as connection:
+            connection.request("GET", layer.target)
+            if n == 7:
+                wait_until(lambda: mirror.metric("entrepot_readers_coalesced_total") > 0, "the last one has joined")
+                gate.open()
+            connection.head()
+            return connection.drain()
 
     for reply in in_threads(8, read):
         assert (reply.status, reply.end, reply.sha256) == (200, "complete", layer.digest)
@@ -244,14 +263,37 @@ def test_any_ranges_while_some_files_are_missing(cold, layers, seed):
     assert mirror.get(layer.target, keep=False).sha256 == layer.digest
 
 
-def test_a_range_fetches_no_more_than_the_chunks_it_touches(tmp_path, cold):
-    layer = Layer({"model.safetensors": noise(80 * MiB)})
+def test_a_range_fetches_no_more_than_the_chunks_it_touches(cold, layers):
+    layer = layers["large"]
     mirror, hub = cold(layer)
     at = layer.offset_of("model.safetensors", 41 * MiB)
     reply = mirror.get(layer.target, headers={"Range": f"bytes={at}-{at + 999}"})
     assert reply.body == layer.data[at : at + 1000]
     wait_until(lambda: mirror.metric("entrepot_fills_running") == 0, "no fill is running")
     assert hub.sent("model.safetensors") <= CHUNK
+
+
+def test_all_ranges_of_a_file_are_asked_for_at_once(cold, layers):
+    """Lazy pullers ask for many; each would wait for the one before it."""
+    layer = layers["large"]
+    mirror, hub = cold(layer, blob_connections=4)
+    gates = [Gate() for _ in range(3)]
+    for gate in gates:
+        hub.on("GET", "model", times=1, head_gate=gate)
+    wanted = [layer.offset_of("model.safetensors", at * MiB + 5000) for at in (8, 24, 40)]
+    with mirror.connect() as connection:
+        ranges = ",".join(f"{at}-{at + 99}" for at in wanted)
+        connection.request("GET", layer.target, {"Range": "bytes=" + ranges})
+        gates[0].wait_reached()
+        gates[0].open()  # now it is known that the hub gives ranges
+        for gate in gates[1:]:
+            gate.wait_reached()
+        gates[2].open()
+        gates[1].open()
+        connection.head()
+        assert [part for _, part in read_parts(connection.drain(keep=True))] == [
+            layer.data[at : at + 100] for at in wanted
+        ]
 
 
 @pytest.mark.parametrize("status, told", [(404, 404), (503, 502), (403, 404)])
@@ -314,24 +356,28 @@ def test_a_reader_who_leaves_stops_nobody(cold, layers):
 
 
 def test_a_file_is_fetched_to_its_end_after_the_last_reader_has_left(cold, layers):
-    layer = layers["big"]
-    mirror, hub = cold(layer)
+    """It takes several requests, of which the first has been sent."""
+    layer = layers["large"]
+    mirror, hub = cold(layer, blob_connections=1)
     gate = Gate()
-    hub.on("GET", "model-1", times=1, hold=(6 * MiB, gate))
+    hub.on("GET", "model", times=1)
+    hub.on("GET", "model", times=1, head_gate=gate)
     with mirror.connect() as leaver:
         leaver.request("GET", layer.target)
         assert leaver.head().status == 200
         gate.wait_reached()
     wait_until(lambda: mirror.metric("entrepot_clients_gone_total") == 1, "he has left")
     gate.open()
-    mirror.wait_held(layer.blob("model-1.safetensors"))
+    mirror.wait_held(layer.blob("model.safetensors"))
+    assert len(hub.requests) > 1
 
 
 def test_numbers_that_are_lost_ask_for_the_import_again(cold, layers):
     mirror, hub = cold(layers["big"], missing=(), unknown=["vocab.txt"])
     reply = mirror.get(layers["big"].target)
     assert (reply.status, reply.json["errors"][0]["code"]) == (503, "UNAVAILABLE")
-    assert "vocab.txt" in mirror.log(event="layer")[0]["problem"] and not hub.requests
+    [line] = wait_until(lambda: mirror.log(event="layer"), "the log says why")
+    assert "vocab.txt" in line["problem"] and not hub.requests
     assert mirror.head(layers["big"].target).status == 200
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from harness.entrepot import BINARY, Entrepot, environment, run_command
 from harness.http import fetch
+from harness.hub import Hub
 from harness.images import blob_image, index_of, tar_image
 from harness.readme import block
 from harness.util import ROOT, SLOW, wait_until
@@ -154,6 +155,20 @@ def quickstart(command, tmp_path, _):
         serve(words, tmp_path)
 
 
+def catalog(words, tmp_path):
+    """README's catalog, of a hub that is here."""
+    write_config(tmp_path)
+    config, file = tmp_path / "etc/entrepot.yaml", tmp_path / "etc/models.yaml"
+    file.write_text(block("catalog-yaml"))
+    with Hub() as hub:
+        commit = hub.add("org/model", {"config.json": b"{}"})
+        config.write_text(config.read_text().replace("hf: {}", f"hf: {{url: '{hub.url}'}}"))
+        done = run_command(*shlex.split(put_in(shlex.join(words), tmp_path)))
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert done.stdout.splitlines()[1].endswith(f" -> {commit}")
+    assert re.sub("revision: .*", f"revision: {commit}", block("catalog-yaml")) == file.read_text()
+
+
 def entrepot(command, tmp_path, _):
     words = shlex.split(command)[1:]
     if words[0] == "serve":
@@ -161,6 +176,9 @@ def entrepot(command, tmp_path, _):
         return
     if words[0] == "scrub":
         scrub(words[1:], tmp_path)
+        return
+    if words[0] == "catalog":
+        catalog(words, tmp_path)
         return
     write_config(tmp_path)
     done = run_command(*shlex.split(put_in(shlex.join(words), tmp_path)))
@@ -209,6 +227,8 @@ KINDS = {
     "bench/eviction": bench,
     "bench/connections": bench,
     "bench/scattered": bench,
+    "bench/layers": bench,
+    "bench/unpack": bench,
     "tests/checks/readme_reference --write": write_reference,
     "ENTREPOT_BINARY=build/entrepot /usr/bin/pytest-3 ": pytest_of_tests,
 }

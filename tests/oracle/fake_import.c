@@ -94,7 +94,7 @@ static void feed(size_t index, struct layout *layout, struct layer_hash *hashes,
 
 static void put_blob(const struct file *file, int copy)
 {
-    struct blob_record record = {.size = file->numbers.size, .complete = true, .last_used_ms = 1};
+    struct blob_record record = {.size = file->numbers.size, .complete = true};
     struct digest digest = {.algorithm = DIGEST_SHA256};
     char path[BLOB_PATH_SIZE];
 
@@ -103,6 +103,7 @@ static void put_blob(const struct file *file, int copy)
     close(copy);
     CHECK(disk_make_parents(store.directory, path) == OK);
     CHECK(renameat(store.directory, "partial/new", store.directory, path) == 0);
+    record.last_used_ms = record.verified_ms = clock_wall_ms();
     index_put_blob(store.index, &digest, &record);
 }
 

@@ -176,20 +176,20 @@ static void config_finish__uses_a_docker_config(void **state)
     assert_ok(add("helper.test"));
     assert_ok(finish_with_json(
         "{\"auths\": {\"https://index.docker.io/v1/\": {\"auth\": \"bWU6czNjOnJldA==\"},"
-        "\"https://ghcr.io\": {\"username\": \"cat\", \"password\": \"dog\"},"
+        "\"https://ghcr.io\": {\"username\": \"tom\", \"password\": \"dog\"},"
         "\"reg.test:5000\": {\"auth\": \"YTpiYg==\"},"
         "\"quay.io/namespace\": {\"auth\": \"YTpi\"},"
         "\"own.test\": {\"auth\": \"YTpi\"},"
         "\"helper.test\": {}}, \"credsStore\": \"x\"}"));
     assert_credentials(0, "me", "s3c:ret");
-    assert_credentials(1, "cat", "dog");
+    assert_credentials(1, "tom", "dog");
     assert_credentials(2, "a", "bb");
     assert_credentials(3, NULL, NULL);
     assert_credentials(4, "mine", "own");
     assert_credentials(5, NULL, NULL);
     config_print(&config, &out);
     assert_null(strstr(out.data, "s3c"));
-    assert_null(strstr(out.data, "cat"));
+    assert_null(strstr(out.data, "tom"));
     assert_true(config.upstreams[0].has_docker_credentials);
     buf_release(&out);
 }

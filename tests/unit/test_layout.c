@@ -204,7 +204,7 @@ static void read_pieces(const struct layer *layer, bool uncompressed, uint64_t s
                         size_t scratch_size, uint8_t *out)
 {
     static uint8_t scratch[8192];
-    struct layout_piece piece;
+    struct layout_piece piece, last = {.end = 0};
     uint64_t at = start;
 
     assert_true(scratch_size <= sizeof(scratch));
@@ -221,7 +221,12 @@ static void read_pieces(const struct layer *layer, bool uncompressed, uint64_t s
             assert_true(piece.end - piece.start == next - at);
             assert_true(piece.file < layer->count && piece.end <= layer->files[piece.file].size);
             memcpy(out + (at - start), layer->contents[piece.file] + piece.start, next - at);
+            last = piece;
+            if (!uncompressed)
+                assert_int_equal(layout_file_before(layer->layout, last.file, at), last.start);
         }
+        if (!uncompressed && last.end > 0)
+            assert_int_equal(layout_file_before(layer->layout, last.file, next), last.end);
     }
     assert_true(at == end);
 }

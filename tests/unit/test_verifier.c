@@ -12,7 +12,7 @@
 
 enum { TAIL = 5000, CHUNKS = 7, SIZE = (CHUNKS - 1) * NUMBERS_CHUNK + TAIL };
 
-static const unsigned char alice[VERIFIER_KEY_SIZE] = {1}, bob[VERIFIER_KEY_SIZE] = {2};
+static const struct source alice = {.key = {1}}, bob = {.key = {2}};
 
 static struct loop loop;
 static struct blob *blob;
@@ -104,7 +104,7 @@ static void begin(void)
 }
 
 /* As the intake does it. */
-static void write_at(uint64_t start, uint64_t end, const char *data, const unsigned char *sender)
+static void write_at(uint64_t start, uint64_t end, const char *data, const struct source *sender)
 {
     struct extent range = {start, end};
 
@@ -149,11 +149,11 @@ static void verifier_wrote__publishes_a_chunk_when_it_is_whole_and_right(void **
 {
     (void)state;
     begin();
-    write_at(0, NUMBERS_CHUNK - 1, content, alice);
-    write_at(NUMBERS_CHUNK, NUMBERS_CHUNK + 10, content, alice);
+    write_at(0, NUMBERS_CHUNK - 1, content, &alice);
+    write_at(NUMBERS_CHUNK, NUMBERS_CHUNK + 10, content, &alice);
     assert_false(verifier_is_busy(&verifier));
     assert_int_equal(readable(0), 0);
-    write_at(NUMBERS_CHUNK - 1, NUMBERS_CHUNK, content, alice);
+    write_at(NUMBERS_CHUNK - 1, NUMBERS_CHUNK, content, &alice);
     assert_true(verifier_is_busy(&verifier));
     assert_int_equal(readable(0), 0); /* it is not verified yet */
     wait_for_verdicts();
@@ -166,7 +166,7 @@ static void verifier_wrote__takes_many_chunks_at_once_and_a_short_last_one(void 
 {
     (void)state;
     begin();
-    write_at(0, SIZE, content, alice);
+    write_at(0, SIZE, content, &alice);
     assert_true(verifier_runs(&verifier) && verifier.running < CHUNKS);
     wait_for_verdicts();
     assert_int_equal(verdicts, CHUNKS);
@@ -178,15 +178,15 @@ static void verifier_wrote__gives_a_wrong_chunk_back(void **state)
 {
     (void)state;
     begin();
-    write_at(0, 2 * NUMBERS_CHUNK, content, bob);
+    write_at(0, 2 * NUMBERS_CHUNK, content, &bob);
     wait_for_verdicts();
     content[2 * NUMBERS_CHUNK + 7] ^= 1;
-    write_at(2 * NUMBERS_CHUNK, 3 * NUMBERS_CHUNK, content, alice);
+    write_at(2 * NUMBERS_CHUNK, 3 * NUMBERS_CHUNK, content, &alice);
     wait_for_verdicts();
     assert_int_equal(last.err, ERR_CHUNK_MISMATCH);
     assert_true(last.range.start == 2 * NUMBERS_CHUNK && last.range.end == 3 * NUMBERS_CHUNK);
     assert_true(last.wrongs == 1 && !last.is_mixed && !last.has_older);
-    assert_memory_equal(last.sender, alice, VERIFIER_KEY_SIZE);
+    assert_memory_equal(last.sender->key, alice.key, FLIGHT_KEY_SIZE);
     assert_false(digest_equal(&last.found, &last.wanted));
     assert_int_equal(readable(2 * NUMBERS_CHUNK), 0);
     assert_int_equal(readable(0), 2 * NUMBERS_CHUNK); /* the others stay */
@@ -194,11 +194,11 @@ static void verifier_wrote__gives_a_wrong_chunk_back(void **state)
     assert_int_equal(store.used, footprint_of_extents(&blob->present));
     assert_true(on_disk() <= store.used);
 
-    write_at(2 * NUMBERS_CHUNK, 3 * NUMBERS_CHUNK, content, alice);
+    write_at(2 * NUMBERS_CHUNK, 3 * NUMBERS_CHUNK, content, &alice);
     wait_for_verdicts();
     assert_true(last.err == ERR_CHUNK_MISMATCH && last.wrongs == 2);
     content[2 * NUMBERS_CHUNK + 7] ^= 1;
-    write_at(2 * NUMBERS_CHUNK, 3 * NUMBERS_CHUNK, content, bob);
+    write_at(2 * NUMBERS_CHUNK, 3 * NUMBERS_CHUNK, content, &bob);
     wait_for_verdicts();
     assert_int_equal(last.err, OK);
     assert_int_equal(readable(0), 3 * NUMBERS_CHUNK);
@@ -209,12 +209,12 @@ static void verifier_wrote__tells_when_several_have_sent_of_a_wrong_chunk(void *
     (void)state;
     begin();
     content[0] ^= 1;
-    write_at(0, 100, content, alice);
-    write_at(100, NUMBERS_CHUNK, content, bob);
+    write_at(0, 100, content, &alice);
+    write_at(100, NUMBERS_CHUNK, content, &bob);
     wait_for_verdicts();
     assert_true(last.err == ERR_CHUNK_MISMATCH && last.is_mixed);
-    assert_memory_equal(last.sender, bob, VERIFIER_KEY_SIZE);
-    write_at(0, NUMBERS_CHUNK, content, alice);
+    assert_memory_equal(last.sender->key, bob.key, FLIGHT_KEY_SIZE);
+    write_at(0, NUMBERS_CHUNK, content, &alice);
     wait_for_verdicts();
     assert_true(last.err == ERR_CHUNK_MISMATCH && !last.is_mixed && last.wrongs == 2);
 }
@@ -231,8 +231,8 @@ static void verifier_wrote__never_touches_what_was_published(void **state)
     store.used += footprint_of_extents(&blob->present);
     verifier_begin(&verifier, &store, &loop, blob, on_verdict);
     content[5] ^= 1;
-    write_at(0, 1000, content, alice);
-    write_at(3000, NUMBERS_CHUNK, content, alice);
+    write_at(0, 1000, content, &alice);
+    write_at(3000, NUMBERS_CHUNK, content, &alice);
     wait_for_verdicts();
     assert_true(last.err == ERR_CHUNK_MISMATCH && last.has_older);
     assert_true(readable(1000) == 2000 && extents_total(blob->written) == 2000);
@@ -240,8 +240,8 @@ static void verifier_wrote__never_touches_what_was_published(void **state)
     assert_int_equal(disk_read(blob->fd, &byte, 1, 1000), OK);
     assert_int_equal(byte, content[1000]);
     content[5] ^= 1;
-    write_at(0, 1000, content, alice);
-    write_at(3000, NUMBERS_CHUNK, content, alice);
+    write_at(0, 1000, content, &alice);
+    write_at(3000, NUMBERS_CHUNK, content, &alice);
     wait_for_verdicts();
     assert_true(last.err == OK && last.fresh == NUMBERS_CHUNK - 2000);
 }
@@ -250,9 +250,9 @@ static void verifier_wrote__says_when_a_chunk_cannot_be_read(void **state)
 {
     (void)state;
     begin();
-    write_at(0, NUMBERS_CHUNK - 1, content, alice);
+    write_at(0, NUMBERS_CHUNK - 1, content, &alice);
     assert_int_equal(ftruncate(blob->fd, 1000), 0);
-    verifier_wrote(&verifier, alice, (struct extent){NUMBERS_CHUNK - 1, NUMBERS_CHUNK});
+    verifier_wrote(&verifier, &alice, (struct extent){NUMBERS_CHUNK - 1, NUMBERS_CHUNK});
     wait_for_verdicts();
     assert_true(last.err == ERR_DISK_FAILED && readable(0) == 0);
 }
@@ -261,9 +261,9 @@ static void verifier_end__gives_back_what_was_not_verified(void **state)
 {
     (void)state;
     begin();
-    write_at(0, NUMBERS_CHUNK, content, alice);
+    write_at(0, NUMBERS_CHUNK, content, &alice);
     wait_for_verdicts();
-    write_at(NUMBERS_CHUNK, SIZE, content, alice); /* jobs run, and others wait */
+    write_at(NUMBERS_CHUNK, SIZE, content, &alice); /* jobs run, and others wait */
     assert_true(verifier_runs(&verifier));
     unsigned running = verifier.running;
     verifier_end(&verifier);

@@ -149,6 +149,10 @@ class Buildah(Stored):
 
 
 class Docker(Client):
+    def __init__(self, mirror, driver="vfs"):
+        super().__init__(mirror)
+        self.driver = driver
+
     @contextmanager
     def serving(self):
         """A dockerd for as long as the block runs; gives the command line that talks to it, Debian's own."""
@@ -168,7 +172,7 @@ class Docker(Client):
             "--pidfile",
             self.directory / "pid",
             "--storage-driver",
-            "vfs",
+            self.driver,
             "--iptables=false",
             "--ip6tables=false",
             "--bridge=none",

@@ -93,10 +93,10 @@ def tar_image(seed, architecture="amd64", media_type=OCI_MANIFEST, files=150):
     return image_of(layers, architecture, media_type)
 
 
-def image_of(layers, architecture="amd64", media_type=OCI_MANIFEST):
+def image_of(layers, architecture="amd64", media_type=OCI_MANIFEST, level=1):
     """An image of these plain tars."""
     config = _config(architecture, [digest_of(layer) for layer in layers])
-    packed = [(gzip.compress(layer, 1, mtime=0), TYPES[media_type][1]) for layer in layers]
+    packed = [(gzip.compress(layer, level, mtime=0), TYPES[media_type][1]) for layer in layers]
     image = _manifest(config, packed, media_type)
     image.layers = layers
     return image

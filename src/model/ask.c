@@ -2,43 +2,17 @@
  * An ask is a flight: it begins with on_start(), and its callers get one answer, with or before the
  * end of the import that it waits for.
  */
-#include "model/importer.h"
+#include "model/ask.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
-#include "model/hub_get.h"
 #include "model/record.h"
 #include "wire/hub_name.h"
 #include "wire/hub_path.h"
-
-enum { ASKS_MAX = 10000, STOP_TICK_MS = 10 };
-
-struct ask {
-    struct flight flight;
-    struct list node;    /* in importer->asks */
-    struct list waiting; /* in import->asks */
-    struct importer *importer;
-    struct upstream *upstream;
-    char repository[REFERENCE_REPOSITORY_SIZE];
-    char tag[REFERENCE_TAG_SIZE];
-    unsigned char key[FLIGHT_KEY_SIZE];
-    struct hub_name name;
-    struct hub_get get;
-    struct flight_answer answer;
-    bool answered;         /* with what was there before; it has no callers any more */
-    struct import *import; /* borrowed; that it waits for, or NULL */
-    struct import_report report;
-    uint64_t began_us;
-    bool is_over;    /* `report` is how it ended, */
-    bool was_import; /* not only a look at what was there already; */
-    bool is_silent;  /* of which there is no report, since nothing was asked */
-    struct mail flushed;
-};
 
 static const char *name_of(const struct ask *ask)
 {
@@ -54,6 +28,9 @@ static void ask_free(struct ask *ask)
         list_unlink(&ask->waiting);
     hub_get_release(&ask->get);
     bytes_unref(ask->answer.bytes);
+    ahead_note(&ask->importer->ahead, name_of(ask), ask->repository, ask->tag, ask->revision,
+               ask->filter, ask->imported);
+    free(ask->filter);
     free(ask);
 }
 
@@ -89,8 +66,7 @@ static void finish_flushed(struct ask *ask)
     index_flush(ask->importer->thread.store->index, &ask->importer->thread.loop, &ask->flushed);
 }
 
-/* How it stands, or stood when its import ended. */
-static void tell(struct ask *ask, struct import_report *report)
+void ask_tell(struct ask *ask, struct import_report *report)
 {
     *report = ask->report;
     report->us = clock_monotonic_us() - ask->began_us;
@@ -102,7 +78,7 @@ static void tell(struct ask *ask, struct import_report *report)
 
 static void note_end(struct ask *ask, enum import_report_state state)
 {
-    tell(ask, &ask->report);
+    ask_tell(ask, &ask->report);
     ask->report.state = state;
     ask->report.error[0] = '\0';
     ask->is_over = true;
@@ -173,6 +149,7 @@ static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t
     struct tag_record record = {
         .digest = *index_digest, .size = size, .checked = now, .confirmed = now};
 
+    ask->imported = true;
     note_end(ask, IMPORT_REPORT_DONE);
     ask->report.digest = *index_digest;
     CHECK(view_copy(VIEW(IMAGE_INDEX_TYPE), record.media_type, sizeof(record.media_type)));
@@ -233,7 +210,7 @@ static struct import *find_import(const struct ask *ask, const char *repository,
     struct list *imports = &ask->importer->thread.imports;
 
     for (struct list *node = imports->next; node != imports; node = node->next)
-        if (import_is_of(import_of_node(node), ask->upstream, repository, commit))
+        if (import_is_of(import_of_node(node), ask->upstream, repository, commit, ask->filter))
             return import_of_node(node);
     return NULL;
 }
@@ -246,7 +223,7 @@ static bool find_image(const struct ask *ask, const char *repository, const char
     unsigned char key[MODEL_KEY_SIZE];
     struct buf value = {0};
 
-    image_record_key(name_of(ask), repository, commit, "", key);
+    image_record_key(name_of(ask), repository, commit, ask->filter, key);
     bool found = index_get_note(index, INDEX_NOTE_IMAGE, key, &value) &&
                  image_record_decode(view_of_buf(&value), ret_record);
     buf_release(&value);
@@ -278,8 +255,8 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
     }
     struct import *import = find_import(ask, repository, info->commit);
     if (import == NULL)
-        import =
-            import_start(&ask->importer->thread, ask->upstream, repository, info, on_import_end);
+        import = import_start(&ask->importer->thread, ask->upstream, repository, info, ask->filter,
+                              on_import_end);
     ask->import = import;
     list_append(import_asks(import), &ask->waiting);
     note_import(ask, true);
@@ -305,9 +282,26 @@ static void on_info(struct hub_get *get, enum err err)
     buf_release(&problem);
 }
 
+/* Finds out which revision, and which of its files, the tag stands for. */
+static bool choose_revision(struct ask *ask)
+{
+    struct catalog *catalog = catalogs_get(ask->importer->catalogs);
+    const struct catalog_model *model =
+        catalog_find(catalog, name_of(ask), ask->repository, ask->tag);
+    struct hub_revision revision;
+
+    bool found = model != NULL || hub_name_revision(view_of(ask->tag), &revision);
+    if (found) {
+        CHECK(view_copy(view_of(model != NULL ? model->revision : revision.text), ask->revision,
+                        sizeof(ask->revision)));
+        ask->filter = view_dup(view_of(model != NULL ? model->filter : ""));
+    }
+    catalog_unref(catalog);
+    return found;
+}
+
 static void ask_hub(struct ask *ask)
 {
-    struct hub_revision revision;
     char repository[HUB_REPOSITORY_SIZE];
     struct buf path = {0};
 
@@ -317,17 +311,36 @@ static void ask_hub(struct ask *ask)
                   "datasets/org/name"));
         return;
     }
-    if (!hub_name_revision(view_of(ask->tag), &revision)) {
+    if (!choose_revision(ask)) {
         fail(ask, ERR_MANIFEST_UNKNOWN,
              VIEW("this tag stands for no revision: branches, tags and "
                   "commits do, with -- for a slash"));
         return;
     }
     (void)hub_name_print(&ask->name, repository);
-    hub_path_info(&path, view_of(repository), view_of(revision.text));
+    hub_path_info(&path, view_of(repository), view_of(ask->revision));
     hub_get_start(&ask->get, &ask->importer->thread.calls, ask->upstream, repository, path.data,
                   HUB_ANSWER_MAX, on_info);
     buf_release(&path);
+}
+
+/* A commit that the catalog pins, and that is here, is the answer, whatever has become of its
+ * repository or of the hub. */
+static bool answer_pinned(struct ask *ask)
+{
+    struct catalog *catalog = catalogs_get(ask->importer->catalogs);
+    const struct catalog_model *model =
+        catalog_find(catalog, name_of(ask), ask->repository, ask->tag);
+    struct digest digest;
+    uint64_t size;
+
+    bool found = model != NULL && model->is_commit &&
+                 import_is_known(ask->importer->thread.store, ask->upstream, ask->repository,
+                                 model->revision, model->filter, &digest, &size);
+    catalog_unref(catalog);
+    if (found)
+        succeed(ask, &digest, size);
+    return found;
 }
 
 static size_t count(const struct list *list)
@@ -343,17 +356,23 @@ static void on_start(struct mail *mail)
 {
     struct ask *ask = container_of(mail, struct ask, flight.start);
     struct store *store = ask->importer->thread.store;
-    bool is_full = count(&ask->importer->asks) >= ASKS_MAX;
+    bool is_full = count(&ask->importer->asks) >= IMPORTER_ASKS_MAX;
 
     ask->began_us = clock_monotonic_us();
     ask->report.started_ms = clock_wall_ms();
     (void)snprintf(ask->report.image, sizeof(ask->report.image), "%s/%s:%s", name_of(ask),
                    ask->repository, ask->tag);
     list_append(&ask->importer->asks, &ask->node);
+    if (!ask->importer->stopping && answer_pinned(ask))
+        return;
     enum err err = absence_find(&store->absences, ask->key);
-    ask->is_silent = err != OK; /* it was told when it was found out */
-    if (err == OK)
-        err = upstream_is_resting(ask->upstream, &ask->answer.retry_after);
+    if (err != OK) {           /* known already: to note it again would be to note it for ever */
+        ask->is_silent = true; /* it was told when it was found out */
+        ask->answer.err = err;
+        finish(ask);
+        return;
+    }
+    err = upstream_is_resting(ask->upstream, &ask->answer.retry_after);
     if (err == OK && ask->importer->stopping)
         err = ERR_STOPPING;
     if (err == OK && is_full)
@@ -395,193 +414,10 @@ void importer_want(struct importer *importer, struct upstream *upstream, const c
     importer_ask(importer, upstream, repository, tag, NULL);
 }
 
-/* ---- reports ---- */
-
-/* Somebody wants to know how imports stand. */
-struct inquiry {
-    struct flight flight;
-    struct importer *importer;
-    char image[IMPORT_REPORT_IMAGE_SIZE]; /* "": all */
-};
-
-static void print(const struct inquiry *inquiry, const struct import_report *report,
-                  struct buf *out)
+void ask_stop(struct ask *ask)
 {
-    if (inquiry->image[0] != '\0' && strcmp(inquiry->image, report->image) != 0)
-        return;
-    if (out->length > 0 && out->data[out->length - 1] == '}')
-        buf_append_text(out, ",\n");
-    import_report_print(report, out);
-}
-
-/* Whether no other ask of the same tag has come to wait for its import before: one that was
- * answered with what was there has one more behind it each tag_ttl. */
-static bool is_first(const struct ask *ask)
-{
-    if (ask->import == NULL || ask->is_over)
-        return true;
-    const struct list *node = import_asks(ask->import)->next;
-    for (; node != &ask->waiting; node = node->next)
-        if (strcmp(container_of(node, struct ask, waiting)->report.image, ask->report.image) == 0)
-            return false;
-    return true;
-}
-
-static void on_inquiry(struct mail *mail)
-{
-    struct inquiry *inquiry = container_of(mail, struct inquiry, flight.start);
-    struct importer *importer = inquiry->importer;
-    struct flight_answer reply = {.bytes = bytes_new()};
-    struct buf *out = &reply.bytes->data;
-    struct import_report report;
-
-    import_report_begin(out);
-    for (struct list *node = importer->asks.next; node != &importer->asks; node = node->next) {
-        struct ask *ask = container_of(node, struct ask, node);
-        tell(ask, &report);
-        if (is_first(ask))
-            print(inquiry, &report, out);
-    }
-    for (size_t i = importer->ended.count; i > 0; i--)
-        print(inquiry, &importer->ended.list[i - 1], out);
-    import_report_end(out);
-    flight_finish(&importer->thread.store->flights, &inquiry->flight, &reply);
-    bytes_unref(reply.bytes);
-    free(inquiry);
-}
-
-static struct flight *make_inquiry(void *argument)
-{
-    struct inquiry *inquiry = check_malloc(sizeof(*inquiry));
-
-    *inquiry = *(struct inquiry *)argument;
-    return &inquiry->flight;
-}
-
-void importer_report(struct importer *importer, const char *image, struct flight_caller *caller)
-{
-    struct inquiry inquiry = {
-        .importer = importer,
-        .flight = {.loop = &importer->thread.loop, .start.deliver = on_inquiry}};
-    unsigned char key[FLIGHT_KEY_SIZE];
-    char number[24];
-
-    if (image != NULL)
-        (void)view_copy(view_of(image), inquiry.image, sizeof(inquiry.image));
-    /* A report of its own for everybody: one that is on its way may be older than the question. */
-    (void)snprintf(number, sizeof(number), "%llu", (unsigned long long)importer->reports++);
-    flight_key(key, "imports", number, NULL);
-    flight_join(&importer->thread.store->flights, key, caller, make_inquiry, &inquiry);
-}
-
-/* ---- the thread ---- */
-
-struct resuming {
-    struct importer *importer;
-    struct import_record *list; /* owned */
-    size_t count;
-};
-
-static bool collect(void *argument, const unsigned char key[32], struct view value)
-{
-    struct resuming *resuming = argument;
-    struct import_record record;
-
-    (void)key;
-    if (!import_record_decode(value, &record))
-        return true;
-    resuming->list = check_realloc(resuming->list, (resuming->count + 1) * sizeof(*resuming->list));
-    resuming->list[resuming->count++] = record;
-    return resuming->count < ASKS_MAX;
-}
-
-/* What was under way when the last process ended. */
-static void resume(struct importer *importer)
-{
-    struct resuming resuming = {.importer = importer};
-
-    index_each_note(importer->thread.store->index, INDEX_NOTE_IMPORT, collect, &resuming);
-    for (size_t i = 0; i < resuming.count; i++) {
-        const struct import_record *record = &resuming.list[i];
-        int upstream =
-            config_find_upstream(importer->thread.store->config, view_of(record->upstream));
-        if (upstream >= 0 && importer->thread.store->config->upstreams[upstream].is_hub)
-            importer_ask(importer, &importer->thread.store->upstreams.list[upstream],
-                         record->repository, record->tag, NULL);
-    }
-    free(resuming.list);
-}
-
-static void stop_asks(struct importer *importer)
-{
-    for (struct list *node = importer->asks.next, *next; node != &importer->asks; node = next) {
-        struct ask *ask = container_of(node, struct ask, node);
-        next = node->next;
-        if (ask->get.call == NULL)
-            continue; /* its import ends it, or the index */
-        hub_get_release(&ask->get);
-        fail(ask, ERR_STOPPING, VIEW(""));
-    }
-}
-
-static void on_stop_tick(uv_timer_t *timer)
-{
-    struct importer *importer = container_of(timer, struct importer, stop_timer);
-
-    stop_asks(importer);
-    for (struct list *node = importer->thread.imports.next, *next;
-         node != &importer->thread.imports; node = next) {
-        next = node->next;
-        import_stop(import_of_node(node));
-    }
-    if (!list_is_empty(&importer->asks) || !list_is_empty(&importer->thread.imports) ||
-        importer->thread.flushing > 0)
-        return;
-    importer->quiet = true;
-}
-
-static void on_stop(struct mail *mail)
-{
-    struct importer *importer = container_of(mail, struct importer, stop);
-
-    importer->stopping = true;
-    uv_timer_start(&importer->stop_timer, on_stop_tick, 0, STOP_TICK_MS);
-}
-
-static void on_close(struct mail *mail)
-{
-    struct importer *importer = container_of(mail, struct importer, close);
-
-    transfers_stop(&importer->thread.calls.transfers);
-    uv_close((uv_handle_t *)&importer->stop_timer, NULL);
-    loop_stop(&importer->thread.loop);
-}
-
-void importer_start(struct importer *importer, struct store *store, struct fetchers *fetchers)
-{
-    *importer = (struct importer){.thread = {.store = store, .fetchers = fetchers},
-                                  .stop.deliver = on_stop,
-                                  .close.deliver = on_close};
-    loop_init(&importer->thread.loop, "import", false);
-    importer->thread.calls.loop = &importer->thread.loop;
-    importer->thread.calls.store = store;
-    transfers_init(&importer->thread.calls.transfers, &importer->thread.loop, store->config);
-    calls_init(&importer->thread.calls);
-    list_init(&importer->asks);
-    list_init(&importer->thread.imports);
-    CHECK(uv_timer_init(&importer->thread.loop.uv, &importer->stop_timer) == 0);
-    resume(importer);
-    loop_start(&importer->thread.loop);
-}
-
-void importer_stop(struct importer *importer)
-{
-    loop_post(&importer->thread.loop, &importer->stop);
-    while (!importer->quiet)
-        nanosleep(&(struct timespec){0, STOP_TICK_MS * 1000000L}, NULL);
-    loop_post(&importer->thread.loop, &importer->close);
-    loop_join(&importer->thread.loop);
-    transfers_release(&importer->thread.calls.transfers);
-    calls_release(&importer->thread.calls);
-    loop_release(&importer->thread.loop);
+    if (ask->get.call == NULL)
+        return; /* its import ends it, or the index */
+    hub_get_release(&ask->get);
+    fail(ask, ERR_STOPPING, VIEW(""));
 }
