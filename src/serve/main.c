@@ -89,8 +89,6 @@ static bool are_right(const char *command, const struct words *words)
         return words->count == 1;
     if (is(command, "catalog"))
         return words->count == 2 && is(words->list[0], "update");
-    if (!is(command, "numbers"))
-        return words->count == 0;
     return (is(words->list[0], "export") && words->count == 2) ||
            (is(words->list[0], "import") && (words->count == 2 || words->count == 3));
 }
@@ -122,8 +120,6 @@ static int with_config(const char *command, const struct words *words, int count
         code = EXIT_USAGE;
     else if (wants_help)
         code = help();
-    else if (!are_right(command, words))
-        code = misuse();
     else if (is(command, "scrub"))
         code = scrub_command(&config);
     else if (is(command, "catalog"))
@@ -146,6 +142,15 @@ static int with_config(const char *command, const struct words *words, int count
     return code;
 }
 
+static bool asks_for_help(int count, char **arguments)
+{
+    bool asks = false;
+
+    for (int i = 0; i < count; i++)
+        asks = asks || is(arguments[i], "--help");
+    return asks;
+}
+
 /* `serve`, `check` and `scrub` take no words, and leave it to options_read() to say so. */
 static int command_with_words(const char *command, int count, char **arguments)
 {
@@ -153,7 +158,8 @@ static int command_with_words(const char *command, int count, char **arguments)
 
     if (!options_take_words(&count, arguments, "--wait", &words.waits, words.list, WORDS_MAX,
                             &words.count) ||
-        (words.waits && !is(command, "import")))
+        (words.waits && !is(command, "import")) ||
+        (!are_right(command, &words) && !asks_for_help(count, arguments)))
         return misuse();
     return with_config(command, &words, count, arguments);
 }
