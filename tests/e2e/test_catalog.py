@@ -258,11 +258,15 @@ def test_what_is_pinned_stays(how, catalog, hub, upstream):
     if how == "pin":
         kept = FILES
     assert Image(mirror.mirror, "hf/other/model").agrees_with(OTHER)
-    assert Image(mirror.mirror, "hf/org/model").agrees_with(kept)
+    image = Image(mirror.mirror, "hf/org/model")
+    assert image.agrees_with(kept)
     mirror.mirror.wait_held(*files_of(kept), *files_of(OTHER))
     overflow(mirror.mirror, upstream, files_of(OTHER))
     assert all(mirror.mirror.holds(digest) for digest in files_of(kept))
     assert mirror.mirror.metric("entrepot_pinned_bytes") >= sum(map(len, kept.values()))
+    hub.stop()
+    for digest in image.digests:
+        assert mirror.mirror.get(f"/v2/hf/org/model/blobs/{digest}", keep=False).sha256 == digest
 
 
 def test_what_the_catalog_does_not_have_any_more_may_go(catalog, hub, upstream):
