@@ -82,6 +82,8 @@ struct conn {
     bool keep_alive;  /* as the request being answered allows */
     bool peer_ended;  /* it will send nothing more */
     bool wants_writable;
+    size_t body_length; /* of the body that is waited for; 0: none is */
+    void (*on_body)(struct conn *conn, struct buf *body);
     char peer[CONN_ADDRESS_SIZE]; /* "192.0.2.7:51234" */
 };
 
@@ -117,12 +119,22 @@ void conn_set_last(struct conn *conn);
 
 /*
  * Sends some of the bytes; `more` says that more follows at once. Returns how many were taken, 0
- * when the socket is full, CONN_GONE when the peer is (on_gone will come). Only while BUSY.
+ * when the socket is full, CONN_GONE when the peer is (on_gone will come). Bytes may be those of a
+ * mapped file: CONN_UNREADABLE when they cannot be had. Only while BUSY.
  */
 ssize_t conn_send(struct conn *conn, const struct iovec *parts, size_t count, bool more);
 
 /* The same for a range of a file. CONN_UNREADABLE: the file cannot be read there, or ends. */
 ssize_t conn_send_file(struct conn *conn, int fd, uint64_t offset, uint64_t length);
+
+/*
+ * Reads the body of the request that has just come, `length` bytes, into memory, and gives it to
+ * `on_body`, who may take what `body` has. Only while BUSY, once, before anything is sent, and only
+ * on a conn that will not be kept, as none with a body is. A peer that ends before, or sends
+ * nothing for send_timeout, is gone (on_gone).
+ */
+void conn_read_body(struct conn *conn, size_t length,
+                    void (*on_body)(struct conn *conn, struct buf *body));
 
 /* Calls on_overdue when nothing of the answer is sent within that time. Only while BUSY. */
 void conn_await(struct conn *conn, uint64_t timeout_ms);

@@ -36,6 +36,10 @@ enum {
     IMAGE_LICENSE_MAX = 256, /* bytes */
 };
 
+/* Where a repository is for everybody, whatever mirror of the hub is asked: what `source` begins
+ * with, since digests are not to depend on the mirror. */
+#define IMAGE_HUB_URL "https://huggingface.co/"
+
 #define IMAGE_INDEX_TYPE    "application/vnd.oci.image.index.v1+json"
 #define IMAGE_MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
 #define IMAGE_CONFIG_TYPE   "application/vnd.oci.image.config.v1+json"

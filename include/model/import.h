@@ -16,6 +16,8 @@
 #include "base/list.h"
 #include "cache/fetcher.h"
 #include "model/image.h"
+#include "model/import_report.h"
+#include "model/record.h"
 #include "wire/hub.h"
 
 struct import;
@@ -48,6 +50,9 @@ bool import_is_of(const struct import *import, const struct upstream *upstream,
 /* At on_end: the image. */
 void import_result(const struct import *import, struct digest *ret_index, uint64_t *ret_size);
 
+/* How it stands: all but image, started_ms and us. */
+void import_tell(const struct import *import, struct import_report *report);
+
 /* The asks that wait for it: the importer's own. */
 struct list *import_asks(struct import *import);
 
@@ -64,7 +69,13 @@ bool import_is_known(struct store *store, const struct upstream *upstream, const
                      const char *commit, const char *filter, struct digest *ret_index,
                      uint64_t *ret_size);
 
-/* Notes, under that name, that the repository holds the image of that index and all under it. */
+/* Notes an image and its documents as what the commit that `record` names came to; index_digest and
+ * index_size of it are set from the documents. Thread: any, as the next. */
+void import_write_image(struct store *store, const struct upstream *upstream,
+                        const struct image *image, const char *filter, struct image_record *record);
+
+/* Notes, under that name, that the repository holds the image of that index and all under it, whose
+ * documents must have reached the index. */
 void import_write_names(struct store *store, const struct upstream *upstream,
                         const char *repository, const struct digest *index_digest);
 

@@ -45,6 +45,8 @@ struct import_layer {
     size_t count;
     struct pass_file *files; /* owned while it RUNS; `count` of them */
     struct layer_pass pass;
+    uint64_t bytes;            /* of its files */
+    _Atomic uint64_t read;     /* of them, while it RUNS */
     struct image_layer result; /* DONE */
 };
 
@@ -65,9 +67,7 @@ struct import {
     struct hub_files listed;
     struct import_file *files; /* owned; from SMALL on */
     size_t count;
-    uint64_t bytes;          /* of all files */
-    _Atomic uint64_t hashed; /* of them */
-    size_t next_small;       /* the next file that may have to be fetched */
+    uint64_t bytes; /* of all files */
     struct import_small small[IMPORT_SMALL_AT_ONCE];
     struct tree_split split; /* from LAYERS on */
     struct import_layer *layers;
@@ -105,6 +105,9 @@ void import_files_stop(struct import *import);
 
 /* Splits the files; false when it cannot be an image. */
 bool import_layers_take(struct import *import);
+
+/* How many are done, and how many bytes of all layers are read. */
+size_t import_layers_done(const struct import *import, uint64_t *ret_bytes);
 
 /* Starts what may run; how many run. `ret_left`: how many are not done. */
 size_t import_layers_run(struct import *import, size_t *ret_left);

@@ -22,10 +22,15 @@
 #include "io/loop.h"
 #include "model/ahead.h"
 #include "model/import.h"
+#include "model/import_report.h"
+
+enum { IMPORTER_ASKS_MAX = 10000 };
 
 struct importer {
     struct import_thread thread;
     struct list asks; /* tags that are being looked into */
+    struct import_history ended;
+    _Atomic uint64_t reports; /* asked for so far */
     struct mail stop, close;
     uv_timer_t stop_timer;
     struct ahead ahead;
@@ -50,5 +55,14 @@ void importer_stop(struct importer *importer);
  */
 void importer_ask(struct importer *importer, struct upstream *upstream, const char *repository,
                   const char *tag, struct flight_caller *caller);
+
+/* The same for a person, who does not wait for the answer: what the hub refused a moment ago is
+ * asked again. What is asked for with importer_report() afterwards tells of it. Thread: any. */
+void importer_want(struct importer *importer, struct upstream *upstream, const char *repository,
+                   const char *tag);
+
+/* Asks how imports stand. Answer: bytes, the JSON of import_report.h; of `image` alone unless it is
+ * NULL. Thread: caller->loop. */
+void importer_report(struct importer *importer, const char *image, struct flight_caller *caller);
 
 #endif

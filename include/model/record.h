@@ -84,6 +84,15 @@ void layer_record_release(struct layer_record *record);
 void layer_record_encode(const struct layer_record *record, struct buf *out);
 bool layer_record_decode(struct view bytes, struct layer_record *ret_record);
 
+/*
+ * The key of LAYER_OF, whose value is the digest's 32 bytes of the layer that has these files:
+ * begin, add each file in the layer's order, end.
+ */
+void layer_of_key_begin(struct hasher *hasher);
+void layer_of_key_add(struct hasher *hasher, const char *name, uint64_t size,
+                      const uint8_t sha256[32]);
+void layer_of_key_end(struct hasher *hasher, unsigned char ret_key[MODEL_KEY_SIZE]);
+
 /* ---- IMAGE: what an import of a commit came to ---- */
 
 /* All-zero is empty. */

@@ -21,4 +21,13 @@
 enum err options_read(struct config *config, int count, char **arguments, bool *ret_help,
                       struct buf *ret_problem) MUST_CHECK;
 
+/*
+ * Takes the words that are no options out of `arguments[0..*count)` and into `ret_words`, of which
+ * there may be `max`; the others move together. `flag`, "--wait", is an option without a value that
+ * options_read() does not know: it is taken out too. `*ret_flag`: it was there. False when there
+ * are more words.
+ */
+bool options_take_words(int *count, char **arguments, const char *flag, bool *ret_flag,
+                        const char **ret_words, int max, int *ret_word_count);
+
 #endif

@@ -41,6 +41,15 @@ enum reply_result { REPLY_SENT, REPLY_CUT, REPLY_LOST };
 
 struct warming;
 
+/* A window of a composite's file in our memory, whose bytes the kernel alone reads: a disk that
+ * fails ends the call, not us. Up to 8 MiB, which count as resident, though they are the page
+ * cache's. */
+struct mapped {
+    struct blob *blob;   /* counted; NULL: none */
+    void *at;            /* owned; where `start` is */
+    uint64_t start, end; /* of the blob */
+};
+
 struct reply {
     struct conn *conn;          /* borrowed */
     const struct piece *pieces; /* borrowed, until the end */
@@ -53,8 +62,9 @@ struct reply {
     struct warming *warming;
     const struct blob *warm_blob;   /* the last one that was read of; to be compared only */
     uint64_t warm_from, warm_until; /* of it: what need not be asked about again */
-    uint64_t first_byte_us;         /* when the first byte was taken by the socket; 0: not yet */
-    enum err err;                   /* CUT: why */
+    struct mapped mapped;
+    uint64_t first_byte_us; /* when the first byte was taken by the socket; 0: not yet */
+    enum err err;           /* CUT: why */
     void (*on_end)(struct reply *reply, enum reply_result result);
 };
 

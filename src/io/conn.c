@@ -50,11 +50,17 @@ static void set_state(struct conn *conn, enum conn_state state)
 
 /* ---- what we wait for: poll interest and deadline ---- */
 
+/* How much may be read while we are busy: the next requests, or the body. */
+static size_t read_limit(const struct conn *conn)
+{
+    return conn->body_length > 0 ? conn->body_length : READ_AHEAD_MAX;
+}
+
 static int interest_of(const struct conn *conn)
 {
     int interest = 0;
 
-    if (!conn->peer_ended && (conn->state != CONN_BUSY || conn->in.length < READ_AHEAD_MAX))
+    if (!conn->peer_ended && (conn->state != CONN_BUSY || conn->in.length < read_limit(conn)))
         interest |= UV_READABLE;
     if (conn->wants_writable)
         interest |= UV_WRITABLE;
@@ -267,6 +273,28 @@ static void read_head(struct conn *conn)
         close_if_over(conn);
 }
 
+/* All of the body is here, or we wait for more of it. */
+static void look_for_body(struct conn *conn)
+{
+    struct buf body = conn->in;
+
+    if (conn->in.length < conn->body_length) {
+        if (conn->peer_ended)
+            conn_lose(conn);
+        else
+            set_deadline(conn, conn->group->config->send_timeout);
+        return;
+    }
+    conn->in = (struct buf){0};
+    body.length = conn->body_length; /* what is behind it goes: the conn will not be kept */
+    body.data[body.length] = '\0';
+    conn->body_length = 0;
+    clear_deadline(conn);
+    update_interest(conn);
+    conn->on_body(conn, &body);
+    buf_release(&body);
+}
+
 /*
  * While busy: bytes of the next request, or the end. A peer that has ended its side may have left,
  * or only closed that half and still want the answer: nobody can tell before something is sent. So
@@ -274,11 +302,21 @@ static void read_head(struct conn *conn)
  */
 static void read_ahead(struct conn *conn)
 {
-    buf_reserve(&conn->in, READ_AHEAD_MAX - conn->in.length);
-    ssize_t got = receive(conn, conn->in.data + conn->in.length, READ_AHEAD_MAX - conn->in.length);
+    size_t room = read_limit(conn) - conn->in.length;
+
+    if (conn->in.length >= read_limit(conn))
+        return;
+    if (room > READ_AHEAD_MAX)
+        room = READ_AHEAD_MAX; /* memory comes as the bytes do */
+    buf_reserve(&conn->in, room);
+    ssize_t got = receive(conn, conn->in.data + conn->in.length, room);
     if (got < 0)
         return;
     conn->in.length += (size_t)got;
+    if (conn->body_length > 0) {
+        look_for_body(conn);
+        return;
+    }
     if (conn->peer_ended && !conn->wants_writable)
         set_deadline(conn, HALF_CLOSED_MS);
     update_interest(conn);
@@ -342,7 +380,7 @@ static void on_deadline(struct conn *conn)
         break;
     case CONN_BUSY:
         conn->deadline_ms = 0;
-        if (conn->wants_writable || conn->peer_ended)
+        if (conn->wants_writable || conn->peer_ended || conn->body_length > 0)
             conn_lose(conn);
         else
             conn->group->events->on_overdue(conn);
@@ -370,11 +408,15 @@ static void on_timer(uv_timer_t *timer)
         on_deadline(conn);
 }
 
-/* Pipelined bytes were there when an answer ended. */
+/* Pipelined bytes were there when an answer ended, or when a body was asked for. */
 static void on_again(struct mail *mail)
 {
     struct conn *conn = container_of(mail, struct conn, again);
 
+    if (conn->body_length > 0) {
+        look_for_body(conn);
+        return;
+    }
     parse(conn, conn->in.data, conn->in.length);
     close_if_over(conn);
 }
@@ -399,6 +441,8 @@ ssize_t conn_send(struct conn *conn, const struct iovec *parts, size_t count, bo
     ssize_t sent = sendmsg(conn->fd, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
     if (sent >= 0)
         return sent;
+    if (errno == EFAULT)
+        return CONN_UNREADABLE; /* bytes of a mapped file, of which the disk gives none */
     return errno == EAGAIN || errno == EINTR ? 0 : CONN_GONE;
 }
 
@@ -415,6 +459,18 @@ ssize_t conn_send_file(struct conn *conn, int fd, uint64_t offset, uint64_t leng
     if (errno == EAGAIN || errno == EINTR)
         return 0;
     return err_is_loss(errno) ? CONN_UNREADABLE : CONN_GONE; /* no socket says so */
+}
+
+void conn_read_body(struct conn *conn, size_t length,
+                    void (*on_body)(struct conn *conn, struct buf *body))
+{
+    CHECK(conn->state == CONN_BUSY && !conn->keep_alive && conn->body_length == 0 && length > 0);
+    conn->on_body = on_body;
+    conn->body_length = length;
+    if (conn->in.length >= length || conn->peer_ended)
+        loop_post(conn->group->loop, &conn->again); /* never from inside */
+    set_deadline(conn, conn->group->config->send_timeout);
+    update_interest(conn);
 }
 
 void conn_await(struct conn *conn, uint64_t timeout_ms)

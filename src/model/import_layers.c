@@ -28,6 +28,8 @@ bool import_layers_take(struct import *import)
         import->layers[i].import = import;
         import->layers[i].members = import->split.order + start;
         import->layers[i].count = import->split.ends[i] - start;
+        for (size_t m = start; m < import->split.ends[i]; m++)
+            import->layers[i].bytes += import->files[import->split.order[m]].listed->size;
     }
     return true;
 }
@@ -40,21 +42,14 @@ static const struct import_file *member(const struct import_layer *layer, size_t
 /* What the same files at the same names have: the same layer, whosever they are. */
 static void key_of(const struct import_layer *layer, unsigned char ret_key[MODEL_KEY_SIZE])
 {
-    struct digest digest;
     struct hasher hasher;
-    uint64_t version = MODEL_LAYOUT_VERSION;
 
-    hasher_init(&hasher, DIGEST_SHA256);
-    hasher_update(&hasher, &version, sizeof(version));
+    layer_of_key_begin(&hasher);
     for (size_t i = 0; i < layer->count; i++) {
         const struct import_file *file = member(layer, i);
-        hasher_update(&hasher, file->listed->path, strlen(file->listed->path) + 1);
-        hasher_update(&hasher, &file->listed->size, sizeof(file->listed->size));
-        hasher_update(&hasher, file->sha256.bytes, 32);
+        layer_of_key_add(&hasher, file->listed->path, file->listed->size, file->sha256.bytes);
     }
-    hasher_finish(&hasher, &digest);
-    hasher_release(&hasher);
-    memcpy(ret_key, digest.bytes, MODEL_KEY_SIZE);
+    layer_of_key_end(&hasher, ret_key);
 }
 
 /* ---- records ---- */
@@ -221,6 +216,7 @@ static void start(struct import_layer *layer)
     for (size_t i = 0; i < layer->count; i++)
         add_file(layer, i);
     layer->state = IMPORT_LAYER_RUNS;
+    layer->read = 0;
     layer->pass = (struct layer_pass){.fetchers = import->thread->fetchers,
                                       .loop = &import->thread->loop,
                                       .files = layer->files,
@@ -228,7 +224,7 @@ static void start(struct import_layer *layer)
                                       .source_of = source_of,
                                       .on_end = on_pass_end,
                                       .owner = layer,
-                                      .read = &import->hashed};
+                                      .read = &layer->read};
     if (!layer_pass_start(&layer->pass, &problem)) {
         import_note_error(import, ERR_MODEL_UNFIT, view_of_buf(&problem), 0);
         layer->state = IMPORT_LAYER_WAITS;
@@ -236,6 +232,24 @@ static void start(struct import_layer *layer)
         drop_files(layer);
     }
     buf_release(&problem);
+}
+
+size_t import_layers_done(const struct import *import, uint64_t *ret_bytes)
+{
+    uint64_t bytes = 0;
+    size_t done = 0;
+
+    for (size_t i = 0; import->layers != NULL && i < import->split.layer_count; i++) {
+        const struct import_layer *layer = &import->layers[i];
+        if (layer->state == IMPORT_LAYER_RUNS)
+            bytes += layer->read;
+        if (layer->state != IMPORT_LAYER_DONE)
+            continue;
+        bytes += layer->bytes;
+        done++;
+    }
+    *ret_bytes = bytes;
+    return done;
 }
 
 size_t import_layers_run(struct import *import, size_t *ret_left)

@@ -278,6 +278,40 @@ void import_result(const struct import *import, struct digest *ret_index, uint64
     *ret_size = import->index_size;
 }
 
+static enum import_report_state state_of(const struct import *import)
+{
+    if (import->err != OK && uv_is_active((const uv_handle_t *)&import->timer))
+        return IMPORT_REPORT_PAUSED;
+    switch (import->state) {
+    case IMPORT_LISTING:
+        return IMPORT_REPORT_LISTING;
+    case IMPORT_SMALL:
+        return IMPORT_REPORT_FILES;
+    case IMPORT_LAYERS:
+        return IMPORT_REPORT_LAYERS;
+    case IMPORT_WRITING:
+        break;
+    }
+    return IMPORT_REPORT_WRITING;
+}
+
+void import_tell(const struct import *import, struct import_report *report)
+{
+    report->state = state_of(import);
+    CHECK(view_copy(view_of(import->repository), report->id, sizeof(report->id)) &&
+          view_copy(view_of(import->info.commit), report->commit, sizeof(report->commit)));
+    report->bytes_total = import->bytes;
+    report->files = 0;
+    for (size_t i = 0; import->files != NULL && i < import->count; i++)
+        report->files += import->files[i].has_sha256;
+    report->files_total = import->count;
+    report->layers = import_layers_done(import, &report->bytes);
+    report->layers_total = import->split.layer_count;
+    report->error[0] = '\0';
+    if (report->state == IMPORT_REPORT_PAUSED)
+        import_report_set_error(report, import->err, view_of_buf(&import->sentence));
+}
+
 struct list *import_asks(struct import *import)
 {
     return &import->asks;

@@ -7,10 +7,6 @@
 #include "model/import_parts.h"
 #include "wire/manifest.h"
 
-/* Where a repository is for everybody, whatever mirror of the hub is asked: it stands in images,
- * whose digests are not to depend on that. */
-#define HUB_URL "https://huggingface.co/"
-
 enum { DEPTH_MAX = 2 }; /* an index, and what it points at */
 
 static void put_document(struct index *index, const struct image_document *document)
@@ -24,47 +20,48 @@ static void put_document(struct index *index, const struct image_document *docum
     buf_release(&value);
 }
 
-static void put_image(struct import *import)
+void import_write_image(struct store *store, const struct upstream *upstream,
+                        const struct image *image, const char *filter, struct image_record *record)
 {
-    struct image_record record = {.index_digest = import->index_digest,
-                                  .index_size = import->index_size,
-                                  .bytes = import->bytes,
-                                  .imported_ms = clock_wall_ms(),
-                                  .layer_count = import->split.layer_count};
     unsigned char key[MODEL_KEY_SIZE];
     struct buf value = {0};
 
-    CHECK(view_copy(view_of(import->repository), record.id, sizeof(record.id)) &&
-          view_copy(view_of(import->info.commit), record.commit, sizeof(record.commit)));
-    record.layers = check_calloc(record.layer_count + 1, sizeof(*record.layers));
-    for (size_t i = 0; i < record.layer_count; i++)
-        record.layers[i] = import->layers[i].result.digest;
-    image_record_key(import->upstream->config->name, record.id, record.commit, import->filter, key);
-    image_record_encode(&record, &value);
-    index_put_note(import->thread->store->index, INDEX_NOTE_IMAGE, key, view_of_buf(&value));
+    for (size_t i = 0; i < IMAGE_PARTS; i++)
+        put_document(store->index, &image->parts[i]);
+    record->index_digest = image->parts[IMAGE_INDEX].digest;
+    record->index_size = image->parts[IMAGE_INDEX].bytes.length;
+    image_record_key(upstream->config->name, record->id, record->commit, filter, key);
+    image_record_encode(record, &value);
+    index_put_note(store->index, INDEX_NOTE_IMAGE, key, view_of_buf(&value));
     buf_release(&value);
-    image_record_release(&record);
 }
 
 void import_write(struct import *import)
 {
     struct image_layer *layers = check_calloc(import->split.layer_count + 1, sizeof(*layers));
+    struct image_record record = {.bytes = import->bytes,
+                                  .imported_ms = clock_wall_ms(),
+                                  .layer_count = import->split.layer_count};
     struct buf source = {0};
     struct image image;
 
-    for (size_t i = 0; i < import->split.layer_count; i++)
+    CHECK(view_copy(view_of(import->repository), record.id, sizeof(record.id)) &&
+          view_copy(view_of(import->info.commit), record.commit, sizeof(record.commit)));
+    record.layers = check_calloc(record.layer_count + 1, sizeof(*record.layers));
+    for (size_t i = 0; i < import->split.layer_count; i++) {
         layers[i] = import->layers[i].result;
-    buf_printf(&source, HUB_URL "%s", import->repository);
+        record.layers[i] = layers[i].digest;
+    }
+    buf_printf(&source, IMAGE_HUB_URL "%s", import->repository);
     image_init(&image, &(struct image_spec){.revision = import->info.commit,
                                             .source = source.data,
                                             .license = import->info.license,
                                             .layers = layers,
                                             .layer_count = import->split.layer_count});
-    for (size_t i = 0; i < IMAGE_PARTS; i++)
-        put_document(import->thread->store->index, &image.parts[i]);
-    import->index_digest = image.parts[IMAGE_INDEX].digest;
-    import->index_size = image.parts[IMAGE_INDEX].bytes.length;
-    put_image(import);
+    import_write_image(import->thread->store, import->upstream, &image, import->filter, &record);
+    import->index_digest = record.index_digest;
+    import->index_size = record.index_size;
+    image_record_release(&record);
     image_release(&image);
     buf_release(&source);
     free(layers);

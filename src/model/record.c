@@ -225,6 +225,31 @@ bool layer_record_decode(struct view bytes, struct layer_record *ret_record)
     return true;
 }
 
+void layer_of_key_begin(struct hasher *hasher)
+{
+    uint64_t version = MODEL_LAYOUT_VERSION;
+
+    hasher_init(hasher, DIGEST_SHA256);
+    hasher_update(hasher, &version, sizeof(version));
+}
+
+void layer_of_key_add(struct hasher *hasher, const char *name, uint64_t size,
+                      const uint8_t sha256[32])
+{
+    hasher_update(hasher, name, strlen(name) + 1);
+    hasher_update(hasher, &size, sizeof(size));
+    hasher_update(hasher, sha256, 32);
+}
+
+void layer_of_key_end(struct hasher *hasher, unsigned char ret_key[MODEL_KEY_SIZE])
+{
+    struct digest digest;
+
+    hasher_finish(hasher, &digest);
+    hasher_release(hasher);
+    memcpy(ret_key, digest.bytes, MODEL_KEY_SIZE);
+}
+
 /* ---- image ---- */
 
 void image_record_key(const char *upstream, const char *id, const char *commit, const char *filter,

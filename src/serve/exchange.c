@@ -18,6 +18,7 @@ static const char *reason_of(int status)
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {408, "Request Timeout"},
+        {413, "Content Too Large"},
         {416, "Range Not Satisfiable"},
         {500, "Internal Server Error"},
         {502, "Bad Gateway"},

@@ -71,3 +71,28 @@ enum err options_read(struct config *config, int count, char **arguments, bool *
     }
     return err == OK ? config_finish(config, ret_problem) : err;
 }
+
+bool options_take_words(int *count, char **arguments, const char *flag, bool *ret_flag,
+                        const char **ret_words, int max, int *ret_word_count)
+{
+    int kept = 0, words = 0;
+
+    *ret_flag = false;
+    for (int at = 0; at < *count; at++) {
+        char *word = arguments[at];
+        if (strcmp(word, flag) == 0) {
+            *ret_flag = true;
+        } else if (strncmp(word, "--", 2) != 0) {
+            if (words == max)
+                return false;
+            ret_words[words++] = word;
+        } else {
+            arguments[kept++] = word;
+            if (strchr(word, '=') == NULL && strcmp(word, "--help") != 0 && at + 1 < *count)
+                arguments[kept++] = arguments[++at]; /* its value */
+        }
+    }
+    *count = kept;
+    *ret_word_count = words;
+    return true;
+}

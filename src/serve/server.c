@@ -280,7 +280,7 @@ static void run(struct server *server, const int *fds, int admin_fd)
     fetchers_start(&server->fetchers, &server->store);
     importer_start(&server->importer, &server->store, &server->fetchers, &server->reload.catalogs);
     scrubber_start(&server->scrubber, &server->store);
-    admin_init(&server->admin, &server->loop, admin_fd, &server->scrubber);
+    admin_init(&server->admin, &server->loop, admin_fd, &server->scrubber, &server->importer);
     server->running = config->serve_threads;
     for (size_t i = 0; i < config->serve_threads; i++)
         registry_start(&server->registries[i], i, fds[i], &services);

@@ -360,7 +360,8 @@ def test_a_file_is_fetched_to_its_end_after_the_last_reader_has_left(cold, layer
     layer = layers["large"]
     mirror, hub = cold(layer, blob_connections=1)
     gate = Gate()
-    hub.on("GET", "model", times=1, hold=(6 * MiB, gate))
+    hub.on("GET", "model", times=1)
+    hub.on("GET", "model", times=1, head_gate=gate)
     with mirror.connect() as leaver:
         leaver.request("GET", layer.target)
         assert leaver.head().status == 200

@@ -508,8 +508,8 @@ def test_the_command_says_what_is_in_its_way(entrepot, upstream, image, tmp_path
     mirror, other = filled(entrepot, upstream, image), entrepot(upstream)
     for admin, part in (
         (("127.0.0.1", 1), "does not answer"),
-        (upstream.address, "no Entrepot that can scrub"),
-        (mirror.address, "no Entrepot that can scrub"),
+        (upstream.address, "no Entrepot's admin address"),
+        (mirror.address, "no Entrepot's admin address"),
         (other.admin, "uses another cache"),
     ):
         done = run_command("scrub", "--cache", mirror.cache, "--admin", "%s:%d" % admin)

@@ -2,39 +2,17 @@
  * An ask is a flight: it begins with on_start(), and its callers get one answer, with or before the
  * end of the import that it waits for.
  */
-#include "model/importer.h"
+#include "model/ask.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/log.h"
-#include "model/hub_get.h"
 #include "model/record.h"
 #include "wire/hub_name.h"
 #include "wire/hub_path.h"
-
-enum { ASKS_MAX = 10000, STOP_TICK_MS = 10 };
-
-struct ask {
-    struct flight flight;
-    struct list node;    /* in importer->asks */
-    struct list waiting; /* in import->asks */
-    struct importer *importer;
-    struct upstream *upstream;
-    char repository[REFERENCE_REPOSITORY_SIZE];
-    char tag[REFERENCE_TAG_SIZE];
-    unsigned char key[FLIGHT_KEY_SIZE];
-    struct hub_name name;
-    char revision[GRAMMAR_TAG_SIZE]; /* "": it did not come so far */
-    char *filter;                    /* owned; NULL until there is a revision */
-    bool imported;                   /* and that is there */
-    struct hub_get get;
-    struct flight_answer answer;
-    bool answered; /* with what was there before; it has no callers any more */
-    struct mail flushed;
-};
 
 static const char *name_of(const struct ask *ask)
 {
@@ -66,6 +44,8 @@ static void answer(struct ask *ask)
 
 static void finish(struct ask *ask)
 {
+    if (ask->is_over && !ask->is_silent)
+        import_history_add(&ask->importer->ended, &ask->report, ask->was_import);
     answer(ask);
     ask_free(ask);
 }
@@ -84,6 +64,25 @@ static void finish_flushed(struct ask *ask)
     ask->flushed.deliver = on_flushed;
     ask->importer->thread.flushing++;
     index_flush(ask->importer->thread.store->index, &ask->importer->thread.loop, &ask->flushed);
+}
+
+void ask_tell(struct ask *ask, struct import_report *report)
+{
+    *report = ask->report;
+    report->us = clock_monotonic_us() - ask->began_us;
+    if (ask->is_over)
+        report->state = IMPORT_REPORT_WRITING;
+    else if (ask->import != NULL)
+        import_tell(ask->import, report);
+}
+
+static void note_end(struct ask *ask, enum import_report_state state)
+{
+    ask_tell(ask, &ask->report);
+    ask->report.state = state;
+    ask->report.error[0] = '\0';
+    ask->is_over = true;
+    ask->was_import = ask->import != NULL;
 }
 
 /* What the tag stood for before. */
@@ -119,6 +118,8 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
 {
     struct store *store = ask->importer->thread.store;
 
+    note_end(ask, IMPORT_REPORT_FAILED);
+    import_report_set_error(&ask->report, err, sentence);
     if (err == ERR_NAME_UNKNOWN || err == ERR_MANIFEST_UNKNOWN) {
         index_delete_tag(store->index, name_of(ask), ask->repository, ask->tag);
     } else if (!ask->answered && err != ERR_STOPPING && use_old(ask, true)) {
@@ -149,6 +150,8 @@ static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t
         .digest = *index_digest, .size = size, .checked = now, .confirmed = now};
 
     ask->imported = true;
+    note_end(ask, IMPORT_REPORT_DONE);
+    ask->report.digest = *index_digest;
     CHECK(view_copy(VIEW(IMAGE_INDEX_TYPE), record.media_type, sizeof(record.media_type)));
     import_write_names(store, ask->upstream, ask->repository, index_digest);
     index_put_tag(store->index, name_of(ask), ask->repository, ask->tag, &record);
@@ -227,6 +230,15 @@ static bool find_image(const struct ask *ask, const char *repository, const char
     return found;
 }
 
+/* Of an image that is there: its files are not counted any more. */
+static void tell_image(struct import_report *report, const struct image_record *record)
+{
+    memcpy(report->id, record->id, sizeof(report->id));
+    memcpy(report->commit, record->commit, sizeof(report->commit));
+    report->bytes = report->bytes_total = record->bytes;
+    report->layers = report->layers_total = record->layer_count;
+}
+
 static void on_commit(struct ask *ask, const struct hub_info *info)
 {
     struct hub_name canonical = ask->name;
@@ -236,6 +248,7 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
     memcpy(canonical.id, info->id, sizeof(canonical.id));
     (void)hub_name_print(&canonical, repository);
     if (find_image(ask, repository, info->commit, &record)) {
+        tell_image(&ask->report, &record);
         succeed(ask, &record.index_digest, record.index_size);
         image_record_release(&record);
         return;
@@ -244,6 +257,7 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
     if (import == NULL)
         import = import_start(&ask->importer->thread, ask->upstream, repository, info, ask->filter,
                               on_import_end);
+    ask->import = import;
     list_append(import_asks(import), &ask->waiting);
     note_import(ask, true);
     if (use_old(ask, false))
@@ -342,13 +356,18 @@ static void on_start(struct mail *mail)
 {
     struct ask *ask = container_of(mail, struct ask, flight.start);
     struct store *store = ask->importer->thread.store;
-    bool is_full = count(&ask->importer->asks) >= ASKS_MAX;
+    bool is_full = count(&ask->importer->asks) >= IMPORTER_ASKS_MAX;
 
+    ask->began_us = clock_monotonic_us();
+    ask->report.started_ms = clock_wall_ms();
+    (void)snprintf(ask->report.image, sizeof(ask->report.image), "%s/%s:%s", name_of(ask),
+                   ask->repository, ask->tag);
     list_append(&ask->importer->asks, &ask->node);
     if (!ask->importer->stopping && answer_pinned(ask))
         return;
     enum err err = absence_find(&store->absences, ask->key);
-    if (err != OK) { /* known already: to note it again would be to note it for ever */
+    if (err != OK) {           /* known already: to note it again would be to note it for ever */
+        ask->is_silent = true; /* it was told when it was found out */
         ask->answer.err = err;
         finish(ask);
         return;
@@ -385,127 +404,20 @@ void importer_ask(struct importer *importer, struct upstream *upstream, const ch
     flight_join(&importer->thread.store->flights, ask.key, caller, make, &ask);
 }
 
-/* ---- the thread ---- */
-
-struct resuming {
-    struct importer *importer;
-    struct import_record *list; /* owned */
-    size_t count;
-};
-
-static bool collect(void *argument, const unsigned char key[32], struct view value)
+void importer_want(struct importer *importer, struct upstream *upstream, const char *repository,
+                   const char *tag)
 {
-    struct resuming *resuming = argument;
-    struct import_record record;
+    unsigned char key[FLIGHT_KEY_SIZE];
 
-    (void)key;
-    if (!import_record_decode(value, &record))
-        return true;
-    resuming->list = check_realloc(resuming->list, (resuming->count + 1) * sizeof(*resuming->list));
-    resuming->list[resuming->count++] = record;
-    return resuming->count < ASKS_MAX;
+    flight_key(key, "model", upstream->config->name, repository, tag, NULL);
+    absence_note(&importer->thread.store->absences, key, OK, 0);
+    importer_ask(importer, upstream, repository, tag, NULL);
 }
 
-/* What was under way when the last process ended. */
-static void resume(struct importer *importer)
+void ask_stop(struct ask *ask)
 {
-    struct resuming resuming = {.importer = importer};
-
-    index_each_note(importer->thread.store->index, INDEX_NOTE_IMPORT, collect, &resuming);
-    for (size_t i = 0; i < resuming.count; i++) {
-        const struct import_record *record = &resuming.list[i];
-        int upstream =
-            config_find_upstream(importer->thread.store->config, view_of(record->upstream));
-        if (upstream >= 0 && importer->thread.store->config->upstreams[upstream].is_hub)
-            importer_ask(importer, &importer->thread.store->upstreams.list[upstream],
-                         record->repository, record->tag, NULL);
-    }
-    free(resuming.list);
-}
-
-static void stop_asks(struct importer *importer)
-{
-    for (struct list *node = importer->asks.next, *next; node != &importer->asks; node = next) {
-        struct ask *ask = container_of(node, struct ask, node);
-        next = node->next;
-        if (ask->get.call == NULL)
-            continue; /* its import ends it, or the index */
-        hub_get_release(&ask->get);
-        fail(ask, ERR_STOPPING, VIEW(""));
-    }
-}
-
-static void on_stop_tick(uv_timer_t *timer)
-{
-    struct importer *importer = container_of(timer, struct importer, stop_timer);
-
-    stop_asks(importer);
-    for (struct list *node = importer->thread.imports.next, *next;
-         node != &importer->thread.imports; node = next) {
-        next = node->next;
-        import_stop(import_of_node(node));
-    }
-    if (!list_is_empty(&importer->asks) || !list_is_empty(&importer->thread.imports) ||
-        importer->thread.flushing > 0)
-        return;
-    importer->quiet = true;
-}
-
-static void on_stop(struct mail *mail)
-{
-    struct importer *importer = container_of(mail, struct importer, stop);
-
-    importer->stopping = true;
-    ahead_close(&importer->ahead);
-    uv_timer_start(&importer->stop_timer, on_stop_tick, 0, STOP_TICK_MS);
-}
-
-static void on_close(struct mail *mail)
-{
-    struct importer *importer = container_of(mail, struct importer, close);
-
-    transfers_stop(&importer->thread.calls.transfers);
-    uv_close((uv_handle_t *)&importer->stop_timer, NULL);
-    loop_stop(&importer->thread.loop);
-}
-
-static void ask_ahead(struct ahead *ahead, const struct catalog_model *model)
-{
-    struct importer *importer = container_of(ahead, struct importer, ahead);
-    struct store *store = importer->thread.store;
-
-    importer_ask(importer, &store->upstreams.list[model->upstream - store->config->upstreams],
-                 model->repository, model->tag, NULL);
-}
-
-void importer_start(struct importer *importer, struct store *store, struct fetchers *fetchers,
-                    struct catalogs *catalogs)
-{
-    *importer = (struct importer){.thread = {.store = store, .fetchers = fetchers},
-                                  .catalogs = catalogs,
-                                  .stop.deliver = on_stop,
-                                  .close.deliver = on_close};
-    loop_init(&importer->thread.loop, "import", false);
-    importer->thread.calls.loop = &importer->thread.loop;
-    importer->thread.calls.store = store;
-    transfers_init(&importer->thread.calls.transfers, &importer->thread.loop, store->config);
-    calls_init(&importer->thread.calls);
-    list_init(&importer->asks);
-    list_init(&importer->thread.imports);
-    CHECK(uv_timer_init(&importer->thread.loop.uv, &importer->stop_timer) == 0);
-    ahead_init(&importer->ahead, &importer->thread.loop, catalogs, store->config, ask_ahead);
-    resume(importer);
-    loop_start(&importer->thread.loop);
-}
-
-void importer_stop(struct importer *importer)
-{
-    loop_post(&importer->thread.loop, &importer->stop);
-    while (!importer->quiet)
-        nanosleep(&(struct timespec){0, STOP_TICK_MS * 1000000L}, NULL);
-    loop_post(&importer->thread.loop, &importer->close);
-    loop_join(&importer->thread.loop);
-    transfers_release(&importer->thread.calls.transfers);
-    calls_release(&importer->thread.calls);
-    loop_release(&importer->thread.loop);
+    if (ask->get.call == NULL)
+        return; /* its import ends it, or the index */
+    hub_get_release(&ask->get);
+    fail(ask, ERR_STOPPING, VIEW(""));
 }

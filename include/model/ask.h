@@ -1,0 +1,44 @@
+#ifndef MODEL_ASK_H
+#define MODEL_ASK_H
+
+/*
+ * What the importer looks into for one tag, as importer.h says, from inside. For the importer's own
+ * files only. Thread: the importer's loop.
+ */
+
+#include "model/hub_get.h"
+#include "model/importer.h"
+#include "wire/hub_name.h"
+
+struct ask {
+    struct flight flight;
+    struct list node;    /* in importer->asks */
+    struct list waiting; /* in import->asks */
+    struct importer *importer;
+    struct upstream *upstream;
+    char repository[REFERENCE_REPOSITORY_SIZE];
+    char tag[REFERENCE_TAG_SIZE];
+    unsigned char key[FLIGHT_KEY_SIZE];
+    struct hub_name name;
+    char revision[GRAMMAR_TAG_SIZE]; /* "": it did not come so far */
+    char *filter;                    /* owned; NULL until there is a revision */
+    bool imported;                   /* and that is there */
+    struct hub_get get;
+    struct flight_answer answer;
+    bool answered;         /* with what was there before; it has no callers any more */
+    struct import *import; /* borrowed; that it waits for, or NULL */
+    struct import_report report;
+    uint64_t began_us;
+    bool is_over;    /* `report` is how it ended, */
+    bool was_import; /* not only a look at what was there already; */
+    bool is_silent;  /* of which there is no report, since nothing was asked */
+    struct mail flushed;
+};
+
+/* How it stands, or stood when its import ended. */
+void ask_tell(struct ask *ask, struct import_report *report);
+
+/* Ends it with ERR_STOPPING, unless something else is about to end it. */
+void ask_stop(struct ask *ask);
+
+#endif

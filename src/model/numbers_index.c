@@ -1,0 +1,509 @@
+#include "model/numbers_index.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cache/chunk_record.h"
+#include "model/import.h"
+#include "model/numbers_file.h"
+#include "model/record.h"
+#include "wire/bounded_json.h"
+#include "wire/hub_name.h"
+
+/* ---- export: finding the image ---- */
+
+struct search {
+    const char *upstream;
+    const char *repository;      /* the OCI name */
+    const char *commit;          /* or NULL: by the digest */
+    const struct digest *digest; /* of its index */
+    struct image_record record;  /* when found: owned */
+    bool found;
+};
+
+/* An image of chosen files has another key: it is not the commit's. */
+static bool is_it(const struct search *search, const unsigned char key[32],
+                  const struct image_record *record)
+{
+    unsigned char own[MODEL_KEY_SIZE];
+
+    image_record_key(search->upstream, record->id, record->commit, "", own);
+    return memcmp(own, key, sizeof(own)) == 0 &&
+           view_equal_nocase(view_of(record->id), view_of(search->repository)) &&
+           (search->commit != NULL ? strcmp(record->commit, search->commit) == 0
+                                   : digest_equal(&record->index_digest, search->digest));
+}
+
+static bool on_image(void *argument, const unsigned char key[32], struct view value)
+{
+    struct search *search = argument;
+    struct image_record record;
+
+    if (!image_record_decode(value, &record))
+        return true;
+    search->found = is_it(search, key, &record);
+    if (search->found)
+        search->record = record;
+    else
+        image_record_release(&record);
+    return !search->found;
+}
+
+static bool find_image(struct store *store, const struct hub_image *image,
+                       struct image_record *ret_record)
+{
+    struct search search = {.upstream = store->config->upstreams[image->upstream].name,
+                            .repository = image->repository,
+                            .digest = &image->digest};
+    struct tag_record tag;
+
+    if (!image->by_digest && hub_is_commit(view_of(image->tag))) {
+        search.commit = image->tag;
+    } else if (!image->by_digest) {
+        if (!index_get_tag(store->index, search.upstream, image->repository, image->tag, &tag))
+            return false;
+        search.digest = &tag.digest;
+    }
+    index_each_note(store->index, INDEX_NOTE_IMAGE, on_image, &search);
+    *ret_record = search.record;
+    return search.found;
+}
+
+/* ---- export: what is known of it ---- */
+
+/* The license stands in the index alone. */
+static bool read_license(struct store *store, const struct digest *index_digest,
+                         struct numbers_file *file)
+{
+    static const struct bounded_json_limits limits = {.containers = 100, .values = 1000};
+    struct document_record document;
+    const char *license = "";
+    json_t *root = NULL;
+    struct buf value = {0};
+
+    if (index_get_note(store->index, INDEX_NOTE_DOCUMENT, index_digest->bytes, &value) &&
+        document_record_decode(view_of_buf(&value), &document))
+        root = bounded_json_load(document.bytes, &limits, NULL);
+    (void)json_unpack(root, "{s:{s:s}}", "annotations", "org.opencontainers.image.licenses",
+                      &license);
+    bool good = root != NULL && view_copy(view_of(license), file->license, sizeof(file->license));
+    json_decref(root);
+    buf_release(&value);
+    return good;
+}
+
+static bool read_chunks(struct store *store, struct numbers_entry *entry)
+{
+    struct chunk_record record = {0};
+    struct buf value = {0};
+
+    bool good = index_get_note(store->index, INDEX_NOTE_NUMBERS, entry->sha256, &value) &&
+                chunk_record_decode(view_of_buf(&value), &record) && record.size == entry->size;
+    buf_release(&value);
+    if (good)
+        entry->chunks = record.chunks;
+    else
+        chunk_record_release(&record);
+    return good;
+}
+
+static bool read_layer(struct store *store, const struct digest *digest, struct layer_record *ret)
+{
+    struct buf value = {0};
+
+    bool good = index_get_note(store->index, INDEX_NOTE_LAYER, digest->bytes, &value) &&
+                layer_record_decode(view_of_buf(&value), ret);
+    buf_release(&value);
+    return good;
+}
+
+static enum err add_files(struct store *store, const struct layer_record *layer,
+                          struct numbers_file *file, struct buf *problem)
+{
+    if (layer->count > NUMBERS_FILE_FILES_MAX - file->count) {
+        buf_printf(problem, "it has more than %d files", NUMBERS_FILE_FILES_MAX);
+        return ERR_NUMBERS_REFUSED;
+    }
+    file->files =
+        check_realloc(file->files, (file->count + layer->count + 1) * sizeof(*file->files));
+    for (size_t i = 0; i < layer->count; i++) {
+        struct numbers_entry *entry = &file->files[file->count++];
+        *entry = (struct numbers_entry){.path = check_strdup(layer->files[i].name),
+                                        .size = layer->files[i].size};
+        memcpy(entry->sha256, layer->files[i].sha256, sizeof(entry->sha256));
+        if (entry->size > 0 && !read_chunks(store, entry)) {
+            buf_printf(problem, "the numbers of its file \"%.200s\" are not known", entry->path);
+            return ERR_NUMBERS_UNKNOWN;
+        }
+    }
+    return OK;
+}
+
+static enum err add_layer(struct store *store, const struct digest *digest,
+                          struct numbers_file *file, struct buf *problem)
+{
+    struct layer_record layer;
+
+    if (!read_layer(store, digest, &layer)) {
+        buf_append_text(problem, "one of its layers is not known");
+        return ERR_NUMBERS_UNKNOWN;
+    }
+    file->layers[file->layer_count++] = (struct image_layer){.digest = *digest,
+                                                             .diff_id = layer.diff_id,
+                                                             .toc_digest = layer.toc_digest,
+                                                             .size = layer.size,
+                                                             .uncompressed = layer.uncompressed};
+    enum err err = add_files(store, &layer, file, problem);
+    layer_record_release(&layer);
+    return err;
+}
+
+static enum err fill_file(struct store *store, const struct image_record *record,
+                          struct numbers_file *file, struct buf *problem)
+{
+    file->index_digest = record->index_digest;
+    file->layers = check_calloc(record->layer_count + 1, sizeof(*file->layers));
+    if (!view_copy(view_of(record->id), file->repository, sizeof(file->repository)) ||
+        !view_copy(view_of(record->commit), file->commit, sizeof(file->commit)) ||
+        !read_license(store, &record->index_digest, file)) {
+        buf_append_text(problem, "its index is not known");
+        return ERR_NUMBERS_UNKNOWN;
+    }
+    enum err err = OK;
+    for (size_t i = 0; err == OK && i < record->layer_count; i++)
+        err = add_layer(store, &record->layers[i], file, problem);
+    return err;
+}
+
+enum err numbers_index_export(struct store *store, const struct hub_image *image, struct buf *out,
+                              struct buf *problem)
+{
+    struct image_record record = {0};
+    struct numbers_file file = {0};
+    char name[HUB_IMAGE_SIZE];
+
+    if (!find_image(store, image, &record)) {
+        buf_printf(problem, "%s was not imported here; `entrepot import` does that",
+                   hub_image_print(store->config, image, name));
+        return ERR_NUMBERS_UNKNOWN;
+    }
+    /* An image by its digest is a commit's, whatever tag once stood for it. */
+    const char *tag = image->by_digest && !image->is_tag_given ? record.commit : image->tag;
+    CHECK(view_copy(view_of(tag), file.tag, sizeof(file.tag)));
+    enum err err = fill_file(store, &record, &file, problem);
+    if (err == OK)
+        numbers_file_print(&file, out);
+    numbers_file_release(&file);
+    image_record_release(&record);
+    return err;
+}
+
+/* ---- import: does the index know otherwise? ---- */
+
+/* One that is being taken over. */
+struct taking {
+    struct store *store;
+    const struct upstream *upstream;
+    struct numbers_taken taken;
+    struct numbers_file file;
+    struct image image;
+    struct tree_split split;
+    struct layer_record *layers; /* owned; file.layer_count of them */
+};
+
+static void release(struct taking *taking)
+{
+    for (size_t i = 0; taking->layers != NULL && i < taking->file.layer_count; i++)
+        layer_record_release(&taking->layers[i]);
+    free(taking->layers);
+    numbers_file_release(&taking->file);
+    image_release(&taking->image);
+    tree_split_release(&taking->split);
+}
+
+/* The records of the layers, as an import would have made them. */
+static void make_layers(struct taking *taking)
+{
+    const struct numbers_file *file = &taking->file;
+    size_t start = 0;
+
+    taking->layers = check_calloc(file->layer_count + 1, sizeof(*taking->layers));
+    for (size_t i = 0; i < file->layer_count; i++) {
+        const struct image_layer *from = &file->layers[i];
+        struct layer_record *layer = &taking->layers[i];
+        *layer = (struct layer_record){.layout_version = MODEL_LAYOUT_VERSION,
+                                       .size = from->size,
+                                       .uncompressed = from->uncompressed,
+                                       .diff_id = from->diff_id,
+                                       .toc_digest = from->toc_digest,
+                                       .count = taking->split.ends[i] - start};
+        layer->files = check_calloc(layer->count + 1, sizeof(*layer->files));
+        for (size_t j = 0; j < layer->count; j++) {
+            const struct numbers_entry *entry = &file->files[taking->split.order[start + j]];
+            layer->files[j].name = check_strdup(entry->path);
+            layer->files[j].size = entry->size;
+            memcpy(layer->files[j].sha256, entry->sha256, sizeof(entry->sha256));
+        }
+        start = taking->split.ends[i];
+    }
+}
+
+static void key_of(const struct layer_record *layer, unsigned char ret_key[MODEL_KEY_SIZE])
+{
+    struct hasher hasher;
+
+    layer_of_key_begin(&hasher);
+    for (size_t i = 0; i < layer->count; i++)
+        layer_of_key_add(&hasher, layer->files[i].name, layer->files[i].size,
+                         layer->files[i].sha256);
+    layer_of_key_end(&hasher, ret_key);
+}
+
+/* Whether the index has the same there, or nothing yet. */
+static bool agrees(struct store *store, enum index_note note, const unsigned char *key,
+                   struct view value)
+{
+    struct buf known = {0};
+
+    bool good =
+        !index_get_note(store->index, note, key, &known) || view_equal(view_of_buf(&known), value);
+    buf_release(&known);
+    return good;
+}
+
+static void encode_chunks(const struct numbers_entry *entry, struct buf *out)
+{
+    struct chunk_record record = {.size = entry->size, .chunks = entry->chunks};
+
+    buf_clear(out);
+    chunk_record_encode(&record, out);
+}
+
+/* What is known of that layer has the places that it may be fetched from besides: they are taken
+ * along. */
+static bool layer_agrees(struct taking *taking, size_t at)
+{
+    struct layer_record *layer = &taking->layers[at];
+    const struct digest *digest = &taking->file.layers[at].digest;
+    struct buf known = {0}, own = {0};
+    unsigned char key[MODEL_KEY_SIZE];
+    struct layer_record record = {0};
+
+    bool is_known = read_layer(taking->store, digest, &record);
+    if (is_known) {
+        memcpy(layer->places, record.places, sizeof(layer->places));
+        layer->place_count = record.place_count;
+        layer_record_encode(&record, &known);
+        layer_record_encode(layer, &own);
+        layer_record_release(&record);
+    }
+    key_of(layer, key);
+    bool good = view_equal(view_of_buf(&known), view_of_buf(&own)) &&
+                agrees(taking->store, INDEX_NOTE_LAYER_OF, key,
+                       (struct view){(const char *)digest->bytes, MODEL_KEY_SIZE});
+    buf_release(&known);
+    buf_release(&own);
+    return good;
+}
+
+static bool image_agrees(const struct taking *taking)
+{
+    unsigned char key[MODEL_KEY_SIZE];
+    struct image_record record;
+    struct buf value = {0};
+    bool good = true;
+
+    image_record_key(taking->upstream->config->name, taking->file.repository, taking->file.commit,
+                     "", key);
+    if (index_get_note(taking->store->index, INDEX_NOTE_IMAGE, key, &value) &&
+        image_record_decode(view_of_buf(&value), &record)) {
+        good = digest_equal(&record.index_digest, &taking->file.index_digest);
+        image_record_release(&record);
+    }
+    buf_release(&value);
+    return good;
+}
+
+static bool check_known(struct taking *taking, struct buf *problem)
+{
+    const struct numbers_file *file = &taking->file;
+    struct buf value = {0};
+    bool good = true;
+
+    if (!image_agrees(taking)) {
+        buf_append_text(problem, "this commit is here already, with another index");
+        return false;
+    }
+    for (size_t i = 0; good && i < file->count; i++) {
+        encode_chunks(&file->files[i], &value);
+        good =
+            agrees(taking->store, INDEX_NOTE_NUMBERS, file->files[i].sha256, view_of_buf(&value));
+        if (!good)
+            buf_printf(problem, "the file \"%.200s\" is known here, with other numbers",
+                       file->files[i].path);
+    }
+    buf_release(&value);
+    for (size_t i = 0; good && i < file->layer_count; i++) {
+        good = layer_agrees(taking, i);
+        if (!good)
+            buf_printf(problem, "layer %zu is known here, and is another", i + 1);
+    }
+    return good;
+}
+
+/* ---- import: writing ---- */
+
+/* One that is known is not overwritten, not even by the same: the disk need not write it. */
+static void put_numbers(const struct taking *taking)
+{
+    struct index *index = taking->store->index;
+    struct buf value = {0}, known = {0};
+
+    for (size_t i = 0; i < taking->file.count; i++) {
+        const struct numbers_entry *entry = &taking->file.files[i];
+        buf_clear(&known);
+        if (entry->size == 0 || index_get_note(index, INDEX_NOTE_NUMBERS, entry->sha256, &known))
+            continue;
+        encode_chunks(entry, &value);
+        index_put_note(index, INDEX_NOTE_NUMBERS, entry->sha256, view_of_buf(&value));
+    }
+    buf_release(&known);
+    buf_release(&value);
+}
+
+static void put_layers(struct taking *taking)
+{
+    struct index *index = taking->store->index;
+    struct layer_place place = {0};
+    unsigned char key[MODEL_KEY_SIZE];
+    struct buf value = {0};
+
+    CHECK(view_copy(view_of(taking->upstream->config->name), place.upstream,
+                    sizeof(place.upstream)) &&
+          view_copy(view_of(taking->file.repository), place.repository, sizeof(place.repository)) &&
+          view_copy(view_of(taking->file.commit), place.commit, sizeof(place.commit)));
+    for (size_t i = 0; i < taking->file.layer_count; i++) {
+        const struct digest *digest = &taking->file.layers[i].digest;
+        buf_clear(&value);
+        (void)layer_record_add_place(&taking->layers[i], &place);
+        layer_record_encode(&taking->layers[i], &value);
+        index_put_note(index, INDEX_NOTE_LAYER, digest->bytes, view_of_buf(&value));
+        key_of(&taking->layers[i], key);
+        index_put_note(index, INDEX_NOTE_LAYER_OF, key,
+                       (struct view){(const char *)digest->bytes, MODEL_KEY_SIZE});
+    }
+    buf_release(&value);
+}
+
+static void put_image(const struct taking *taking)
+{
+    const struct numbers_file *file = &taking->file;
+    struct image_record record = {.imported_ms = clock_wall_ms(), .layer_count = file->layer_count};
+
+    CHECK(view_copy(view_of(file->repository), record.id, sizeof(record.id)) &&
+          view_copy(view_of(file->commit), record.commit, sizeof(record.commit)));
+    record.layers = check_calloc(record.layer_count + 1, sizeof(*record.layers));
+    for (size_t i = 0; i < record.layer_count; i++)
+        record.layers[i] = file->layers[i].digest;
+    for (size_t i = 0; i < file->count; i++)
+        record.bytes += file->files[i].size;
+    import_write_image(taking->store, taking->upstream, &taking->image, "", &record);
+    image_record_release(&record);
+    index_flush_wait(taking->store->index); /* the next reads what was written */
+    import_write_names(taking->store, taking->upstream, taking->taken.image.repository,
+                       &file->index_digest);
+}
+
+/* Whether the tag stands for the image now. */
+static bool put_tag(const struct taking *taking, const char *tag)
+{
+    const struct image_document *document = &taking->image.parts[IMAGE_INDEX];
+    const char *upstream = taking->upstream->config->name;
+    const char *repository = taking->taken.image.repository;
+    struct index *index = taking->store->index;
+    int64_t now = clock_wall_s();
+    struct tag_record record;
+
+    if (index_get_tag(index, upstream, repository, tag, &record))
+        return digest_equal(&record.digest, &document->digest);
+    record = (struct tag_record){.digest = document->digest,
+                                 .size = document->bytes.length,
+                                 .checked = now,
+                                 .confirmed = now};
+    CHECK(view_copy(view_of(document->media_type), record.media_type, sizeof(record.media_type)));
+    index_put_tag(index, upstream, repository, tag, &record);
+    return true;
+}
+
+/* ---- import ---- */
+
+/* Under which name it is to be here. */
+static bool find_name(struct taking *taking, const struct hub_image *as, struct buf *problem)
+{
+    const struct config *config = taking->store->config;
+    struct hub_image *image = &taking->taken.image;
+
+    if (as != NULL)
+        *image = *as;
+    else if (!hub_image_parse(config, view_of(taking->file.repository), image, problem))
+        return false;
+    if (!view_equal_nocase(view_of(image->repository), view_of(taking->file.repository))) {
+        buf_printf(problem, "they are those of %s, not of %s; say as which image they are taken",
+                   taking->file.repository, image->repository);
+        return false;
+    }
+    if (image->by_digest && !digest_equal(&image->digest, &taking->file.index_digest)) {
+        buf_append_text(problem, "they are those of an index with another digest");
+        return false;
+    }
+    if (as == NULL || !as->is_tag_given)
+        (void)view_copy(view_of(taking->file.tag), image->tag, sizeof(image->tag));
+    if (hub_is_commit(view_of(image->tag)) && strcmp(image->tag, taking->file.commit) != 0) {
+        buf_printf(problem, "they are those of the commit %s", taking->file.commit);
+        return false;
+    }
+    taking->upstream = &taking->store->upstreams.list[image->upstream];
+    return true;
+}
+
+static bool prepare(struct taking *taking, struct view json, const struct hub_image *as,
+                    struct buf *problem)
+{
+    if (!numbers_file_parse(json, &taking->file, problem) || !find_name(taking, as, problem) ||
+        !numbers_file_check(&taking->file, &taking->image, &taking->split, problem))
+        return false;
+    make_layers(taking);
+    return check_known(taking, problem);
+}
+
+void numbers_taken_print(const struct config *config, const struct numbers_taken *taken,
+                         struct buf *out)
+{
+    char name[HUB_IMAGE_SIZE], digest[DIGEST_TEXT_SIZE];
+
+    buf_printf(out, "{\"image\": \"%s\", \"digest\": \"%s\", \"tagged\": %s}\n",
+               hub_image_print(config, &taken->image, name),
+               digest_print(&taken->index_digest, digest), taken->has_tag ? "true" : "false");
+}
+
+enum err numbers_index_import(struct store *store, struct view json, const struct hub_image *as,
+                              struct numbers_taken *ret_taken, struct buf *problem)
+{
+    struct taking taking = {.store = store};
+
+    bool good = prepare(&taking, json, as, problem);
+    if (good) {
+        put_numbers(&taking);
+        put_layers(&taking);
+        put_image(&taking);
+        taking.taken.index_digest = taking.file.index_digest;
+        (void)put_tag(&taking, taking.file.commit);
+        taking.taken.has_tag = put_tag(&taking, taking.taken.image.tag);
+        index_flush_wait(store->index);
+        *ret_taken = taking.taken;
+    }
+    release(&taking);
+    return good ? OK : ERR_NUMBERS_REFUSED;
+}
