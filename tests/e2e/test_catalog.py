@@ -381,7 +381,7 @@ def test_update_signs_in_and_says_what_the_hub_refuses(hub, tmp_path):
     assert done.returncode == 1 and "failed: " in done.stdout, done
 
 
-@pytest.mark.parametrize("arguments", [[], ["update"], ["update", "--config", "x"], ["remove", "x"]])
+@pytest.mark.parametrize("arguments", [[], ["update"], ["update", "--tag-ttl", "1s"], ["remove", "x"]])
 def test_catalog_is_used_rightly(arguments):
     done = run_command("catalog", *arguments)
     assert done.returncode == 2 and "entrepot catalog update FILE" in done.stderr
