@@ -43,6 +43,7 @@ struct evictor {
     pthread_mutex_t mutex;  /* guards what follows */
     struct list waiting;    /* for the next pass, */
     struct list passing;    /* and for the running one */
+    bool kicked;            /* `kick` is on its way */
     bool closed;
     void (*on_stopped)(struct evictor *evictor);
 };

@@ -5,11 +5,12 @@
  * An opened layer: its record and its layout, sealed with the numbers of its files, so that any
  * range of it can be computed. It holds no file: what reads it gets the blobs.
  *
- * Made once and constant from then on: any thread may read it, as long as it has a reference
- * (model/layers.h). Memory: about 400 bytes a file, two times its name, and 36 bytes for each 4 MiB
- * of it.
+ * Made once and constant from then on, but for touched_s: any thread may read it, as long as it has
+ * a reference (model/layers.h). Memory: about 400 bytes a file, two times its name, and 36 bytes
+ * for each 4 MiB of it.
  */
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/digest.h"
@@ -26,6 +27,8 @@ struct layer {
     struct chunk_record *numbers; /* owned; of each file of the record */
     struct layout *layout;        /* owned; its files are the record's */
     uint64_t memory;              /* bytes, about */
+    _Atomic uint32_t *touched_s;  /* owned; when each file's use was last noted in the index, for
+                                   * those who read it: monotonic seconds, 0: never */
 
     /* the table's (model/layers.h) */
     struct list node;    /* in its bucket; idle when it has left the table */

@@ -18,7 +18,8 @@
 /*
  * Appends the numbers of an imported image: of what its tag stands for now, or of its digest, or of
  * the commit that is its tag. ERR_NUMBERS_UNKNOWN, with a sentence, when it was not imported here,
- * or not all is known of it; ERR_NUMBERS_REFUSED when it has more files than a numbers file may.
+ * or with some of its files only, or not all is known of it; ERR_NUMBERS_REFUSED when it has more
+ * files than a numbers file may.
  */
 enum err numbers_index_export(struct store *store, const struct hub_image *image, struct buf *out,
                               struct buf *problem) MUST_CHECK;

@@ -19,7 +19,8 @@
  *             "tagged": true}; "tagged" as has_tag in model/numbers_index.h. One file at a time:
  *             503 for others
  *
- * Errors are those of the pull API; their "detail" is a sentence that says more.
+ * A POST with an Origin is refused: browsers send one, and a page must not make whoever looks at it
+ * change the mirror of their own machine. Errors are those of the pull API; their "detail" is a sentence that says more.
  *
  * Lives on main's loop. Thread: the loop's own, all functions.
  */

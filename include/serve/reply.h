@@ -8,7 +8,7 @@
  * bytes and ranges of blobs again, as they are sent; whoever made the sequence is none of our
  * business. Of a blob that is still filling, what is there is sent, and the rest as it comes. At
  * most 4 MiB a connection a turn; windows that are not in the page cache are read by the pool
- * first. Small parts go out together, with what of blobs is in memory copied between them.
+ * first. The parts of a composite go out many in one call, from a mapping of the file.
  *
  *   SENDING <--> PARKED    (nothing readable yet: the blob wakes us)
  *      |    <--> WARMING   (the pool reads)

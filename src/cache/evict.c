@@ -305,10 +305,10 @@ void evict_wait(struct store *store, struct evict_waiter *waiter)
     if (evictor->closed) {
         answer(waiter, ERR_STOPPING);
     } else {
-        bool first = list_is_empty(&evictor->waiting);
         list_append(&evictor->waiting, &waiter->node);
-        if (first)
+        if (!evictor->kicked) /* also when who waited before has left, or is in a pass by now */
             loop_post(evictor->loop, &evictor->kick);
+        evictor->kicked = true;
     }
     pthread_mutex_unlock(&evictor->mutex);
 }
@@ -363,6 +363,9 @@ static void on_kick(struct mail *mail)
 {
     struct evictor *evictor = container_of(mail, struct evictor, kick);
 
+    pthread_mutex_lock(&evictor->mutex);
+    evictor->kicked = false;
+    pthread_mutex_unlock(&evictor->mutex);
     if (!evictor->running && evictor->on_stopped == NULL)
         start_pass(evictor);
 }

@@ -31,6 +31,19 @@ static void print(const struct inquiry *inquiry, const struct import_report *rep
     import_report_print(report, out);
 }
 
+/* Whether no other ask of the same tag has come to wait for its import before: one that was
+ * answered with what was there has one more behind it each tag_ttl. */
+static bool is_first(const struct ask *ask)
+{
+    if (ask->import == NULL || ask->is_over)
+        return true;
+    const struct list *node = import_asks(ask->import)->next;
+    for (; node != &ask->waiting; node = node->next)
+        if (strcmp(container_of(node, struct ask, waiting)->report.image, ask->report.image) == 0)
+            return false;
+    return true;
+}
+
 static void on_inquiry(struct mail *mail)
 {
     struct inquiry *inquiry = container_of(mail, struct inquiry, flight.start);
@@ -41,8 +54,10 @@ static void on_inquiry(struct mail *mail)
 
     import_report_begin(out);
     for (struct list *node = importer->asks.next; node != &importer->asks; node = node->next) {
-        ask_tell(container_of(node, struct ask, node), &report);
-        print(inquiry, &report, out);
+        struct ask *ask = container_of(node, struct ask, node);
+        ask_tell(ask, &report);
+        if (is_first(ask))
+            print(inquiry, &report, out);
     }
     for (size_t i = importer->ended.count; i > 0; i--)
         print(inquiry, &importer->ended.list[i - 1], out);

@@ -16,6 +16,7 @@ void layer_free(struct layer *layer)
     for (size_t i = 0; layer->numbers != NULL && i < layer->record.count; i++)
         chunk_record_release(&layer->numbers[i]);
     free(layer->numbers);
+    free(layer->touched_s);
     layout_free(layer->layout);
     layer_record_release(&layer->record);
     free(layer);
@@ -93,6 +94,7 @@ static bool open_layer(struct index *index, struct view record, struct layer *la
     if (!lay_out(layer, problem))
         return false;
     layer->numbers = check_calloc(layer->record.count + 1, sizeof(*layer->numbers));
+    layer->touched_s = check_calloc(layer->record.count + 1, sizeof(*layer->touched_s));
     for (size_t i = 0; i < layer->record.count; i++)
         if (!read_numbers(index, layer, i, problem))
             return false;

@@ -185,8 +185,11 @@ enum err numbers_index_export(struct store *store, const struct hub_image *image
     char name[HUB_IMAGE_SIZE];
 
     if (!find_image(store, image, &record)) {
-        buf_printf(problem, "%s was not imported here; `entrepot import` does that",
-                   hub_image_print(store->config, image, name));
+        buf_printf(
+            problem,
+            "%s was not imported here (`entrepot import` does that), or with some of its files "
+            "only, which cannot be moved",
+            hub_image_print(store->config, image, name));
         return ERR_NUMBERS_UNKNOWN;
     }
     /* An image by its digest is a commit's, whatever tag once stood for it. */

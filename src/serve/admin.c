@@ -237,6 +237,9 @@ static void on_request(struct conn *conn, const struct http_request *request)
     if (request->method == HTTP_METHOD_OTHER ||
         (request->method == HTTP_METHOD_POST && !exchange->takes_post)) {
         exchange_fail(exchange, ERR_METHOD_UNSUPPORTED, "", 0);
+    } else if (request->method == HTTP_METHOD_POST &&
+               http_field_count(request, VIEW("Origin")) > 0) {
+        exchange_fail(exchange, ERR_PAGE_REFUSED, "", 0);
     } else if (view_equal(path, VIEW("/healthz"))) {
         buf_append_text(&exchange->body, "ok\n");
         answer(visit, 200, "text/plain");

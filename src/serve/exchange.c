@@ -15,6 +15,7 @@ static const char *reason_of(int status)
         {200, "OK"},
         {206, "Partial Content"},
         {400, "Bad Request"},
+        {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {408, "Request Timeout"},

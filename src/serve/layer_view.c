@@ -9,9 +9,9 @@
 #include "io/loop.h"
 
 enum {
-    TOUCH_INTERVAL_MS = 10000, /* a layer has many files */
-    OPEN_AHEAD = 32,           /* files, */
-    FETCH_AHEAD = 16,          /* if they are small: */
+    TOUCH_INTERVAL_S = 60,
+    OPEN_AHEAD = 32,  /* files, */
+    FETCH_AHEAD = 16, /* if they are small: */
     SMALL_FILE = 1 << 20,
     SCRATCH = 4096,
     WALK_MAX = 65536, /* of framing, before the first byte of a file: it can be sent meanwhile */
@@ -243,15 +243,17 @@ static void turn_to(struct layer_view *view, size_t file)
     view->is_touched = false;
 }
 
+/* Notes that a file is used, now and then: a layer may have many, which are not open for long. */
 static void touch(struct layer_view *view)
 {
     if (view->is_touched)
         return;
-    uint64_t now = clock_monotonic_us() / 1000;
+    uint32_t now = (uint32_t)(clock_monotonic_us() / 1000000) + 1;
+    _Atomic uint32_t *last = &view->layer->touched_s[view->file];
     view->is_touched = true;
-    if (now - view->blob->touched_ms < TOUCH_INTERVAL_MS)
+    if (*last != 0 && now - *last < TOUCH_INTERVAL_S)
         return;
-    view->blob->touched_ms = now;
+    *last = now;
     index_touch(store_of(view)->index, &view->blob->digest);
 }
 

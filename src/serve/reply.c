@@ -19,8 +19,9 @@ enum {
      * middle of a page, and copying two blocks at a time about as much. */
     BATCH = 1 << 20,
     BATCH_PARTS = 128,
-    SCRATCH = 65536,      /* for what is computed, and small files */
-    SCRATCH_LEAST = 4096, /* no less is given to what computes */
+    BRIEF = 131072,         /* the rest of a file that is copied: to map it would cost more */
+    SCRATCH = BRIEF + 8192, /* for what is computed, and what is copied */
+    SCRATCH_LEAST = 4096,   /* no less is given to what computes */
     MAPPED_MAX = 8 << 20,
     /* What the kernel moves of a file at a time is 16 pages. A window that ends elsewhere than on
      * such a boundary makes 17 of them out of 16, for all that follows. */
@@ -319,8 +320,8 @@ static enum taken take_part(struct reply *reply, const struct composite_part *pa
 
     if (view.state == BLOB_FAILED || view.readable < length)
         return ABSENT;
-    if (length <= GATHER_MAX && length <= room &&
-        read_warm(view.fd, part->start, length, scratch)) {
+    bool is_small = length <= GATHER_MAX || part->until - part->start <= BRIEF;
+    if (is_small && length <= room && read_warm(view.fd, part->start, length, scratch)) {
         batch_add(batch, scratch, length);
         *ret_used = length;
         return TAKEN;

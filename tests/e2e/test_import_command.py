@@ -260,6 +260,31 @@ def test_a_look_at_what_is_there_is_no_import(mirror_of, hub):
     assert imports(mirror) == [before] and before["files"] == 5
 
 
+def test_an_image_under_way_is_listed_once(mirror_of, hub):
+    """However often the tag has been checked since, while the old image is served."""
+    hub.add("Org/Model", SMALL)
+    mirror, gate = mirror_of(hub, tag_ttl="0s"), Gate()
+    before = Image(mirror, "hf/org/model").digest
+    hub.add("Org/Model", SMALL | {"new.bin": noise(MiB, 7)})
+    hub.cdn.on("GET", "new.bin", head_gate=gate)
+    for _ in range(5):
+        assert Image(mirror, "hf/org/model").digest == before
+    gate.wait_reached()
+    wait_until(lambda: len(hub.seen("GET", "/revision/")) == 6, "the hub was asked each time")
+    wait_until(lambda: [each["state"] for each in imports(mirror)] == ["layers", "done"], "one is under way")
+    gate.open()
+    wait_until(lambda: [each["state"] for each in imports(mirror)] == ["done"], "and is over")
+
+
+def test_web_pages_start_nothing(mirror_of, hub):
+    mirror = mirror_of(hub)
+    for target in ("/imports?image=org/model", "/scrub", "/numbers"):
+        reply = fetch(mirror.admin, target, "POST", headers={"Origin": "https://page.example"}, body=b"{}")
+        assert reply.status == 403 and "web pages" in reply.json["errors"][0]["message"], reply
+    assert fetch(mirror.admin, "/scrub", headers={"Origin": "null"}).json["state"] == "never"
+    assert imports(mirror) == [] and not hub.requests
+
+
 def test_names_that_are_none(mirror_of, hub, upstream):
     mirror = mirror_of(hub)
     for name, part in [
