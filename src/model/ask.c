@@ -114,6 +114,27 @@ static bool is_final(enum err err)
            err == ERR_MODEL_UNFIT;
 }
 
+/* Notes that it is to be gone on with after a restart, or not any more. */
+static void note_import(struct ask *ask, bool is_under_way)
+{
+    struct index *index = ask->importer->thread.store->index;
+    struct import_record record = {.since_ms = clock_wall_ms()};
+    unsigned char key[MODEL_KEY_SIZE];
+    struct buf value = {0};
+
+    import_record_key(name_of(ask), ask->repository, ask->tag, key);
+    if (!is_under_way) {
+        index_delete_note(index, INDEX_NOTE_IMPORT, key);
+        return;
+    }
+    CHECK(view_copy(view_of(name_of(ask)), record.upstream, sizeof(record.upstream)) &&
+          view_copy(view_of(ask->repository), record.repository, sizeof(record.repository)) &&
+          view_copy(view_of(ask->tag), record.tag, sizeof(record.tag)));
+    import_record_encode(&record, &value);
+    index_put_note(index, INDEX_NOTE_IMPORT, key, view_of_buf(&value));
+    buf_release(&value);
+}
+
 static void fail(struct ask *ask, enum err err, struct view sentence)
 {
     struct store *store = ask->importer->thread.store;
@@ -128,8 +149,10 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
         finish_flushed(ask);
         return;
     }
-    if (is_final(err))
+    if (is_final(err)) {
         absence_note(&store->absences, ask->key, err, store->config->negative_ttl);
+        note_import(ask, false);
+    }
     ask->answer.err = err;
     if (sentence.length > 0 && ask->answer.bytes == NULL) {
         ask->answer.bytes = bytes_new();
@@ -163,27 +186,6 @@ static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t
 }
 
 /* ---- waiting for an import ---- */
-
-/* Notes that it is to be gone on with after a restart, or not any more. */
-static void note_import(struct ask *ask, bool is_under_way)
-{
-    struct index *index = ask->importer->thread.store->index;
-    struct import_record record = {.since_ms = clock_wall_ms()};
-    unsigned char key[MODEL_KEY_SIZE];
-    struct buf value = {0};
-
-    import_record_key(name_of(ask), ask->repository, ask->tag, key);
-    if (!is_under_way) {
-        index_delete_note(index, INDEX_NOTE_IMPORT, key);
-        return;
-    }
-    CHECK(view_copy(view_of(name_of(ask)), record.upstream, sizeof(record.upstream)) &&
-          view_copy(view_of(ask->repository), record.repository, sizeof(record.repository)) &&
-          view_copy(view_of(ask->tag), record.tag, sizeof(record.tag)));
-    import_record_encode(&record, &value);
-    index_put_note(index, INDEX_NOTE_IMPORT, key, view_of_buf(&value));
-    buf_release(&value);
-}
 
 static void on_import_end(struct import *import, enum err err, struct view sentence)
 {

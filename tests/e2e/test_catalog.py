@@ -177,6 +177,25 @@ def test_a_change_in_the_middle_of_an_import(catalog, hub):
     wait_until(lambda: Image(mirror.mirror, "hf/org/model").revision == second, "the newer one counts")
 
 
+def test_an_import_that_nobody_wants_any_more_is_given_up(catalog, hub):
+    """What it was for is gone from the catalog when it would go on: it is looked for once, not at every start."""
+    hub.add("Org/Model", FILES)
+    gate = Gate()
+    hub.cdn.on("GET", "model.safetensors", head_gate=gate)
+    mirror = catalog([{"name": "org/model", "tag": "light"}])
+    gate.wait_reached()
+    wait_until(lambda: mirror.mirror.log(event="catalog"), "it runs")
+    mirror.mirror.stop()
+    gate.open()
+    mirror.write([])
+    mirror.mirror.start()
+    assert mirror.mirror.get("/v2/hf/org/model/manifests/light").status == 404, "it was looked for"
+    mirror.mirror.restart()
+    hub.add("Org/Other", {"x.txt": b"x"})
+    assert Image(mirror.mirror, "hf/org/other").agrees_with({"x.txt": b"x"})
+    assert len(hub.seen("GET", "/revision/light")) == 1
+
+
 def test_sighup_without_a_catalog_harms_nobody(entrepot, hub):
     hub.add("Org/Model", FILES)
     mirror = entrepot({"hf": hub.url})
