@@ -6,8 +6,10 @@ import random
 import pytest
 
 from harness.content import Made
+from harness.entrepot import run_command
+from harness.estargz import read_layer
 from harness.model import Image
-from harness.util import MiB, wait_until
+from harness.util import MiB, digest_of, wait_until
 
 GiB = 1024 * MiB
 
@@ -84,3 +86,46 @@ def test_five_kills_in_the_middle_of_an_import(size, entrepot, hub):
     hub.cdn.healthy()
     assert Image(mirror, "hf/org/killed", headers=PATIENT).agrees_with(files)
     assert len(hub.seen("GET", "/resolve-cache/")) <= 2 * len(SMALL)
+
+
+@pytest.mark.parametrize("size", [70 * MiB, pytest.param(20 * GiB, marks=pytest.mark.soak)])
+def test_a_node_that_has_only_the_numbers(size, entrepot, hub):
+    """One small file, copied out lazily, costs 16 MiB at most; what the hub falsifies is never served."""
+    model = Made(size, 70)
+    hub.add("Org/Lazy", SMALL | {"model.safetensors": model})
+    settings = {"cache_size": "40GiB", "import_hold": "1s"}
+    first, second = (entrepot({"hf": hub.url}, **settings) for _ in range(2))
+    target = "/v2/hf/org/lazy/manifests/latest"
+    wait_until(lambda: first.get(target).status == 200, "it is imported", timeout=1200)
+
+    def numbers(mirror, *words, **options):
+        flags = [f"--upstream=hf={hub.url}", "--cache", mirror.cache, "--admin=%s:%d" % mirror.admin]
+        done = run_command("numbers", *words, *flags, timeout=120, **options)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    numbers(second, "import", "-", input=numbers(first, "export", "hf/org/lazy"))
+    image = Image(second, "hf/org/lazy")
+    assert image.digest == Image(first, "hf/org/lazy").digest
+
+    def sent():
+        return hub.body_bytes() + hub.cdn.body_bytes()
+
+    before, (large, small) = sent(), image.layers
+    url = "http://%s:%d/v2/hf/org/lazy/blobs/" % second.address
+    toc = "containerd.io/snapshot/stargz/toc.digest"
+    read = read_layer(url + small["digest"], small["annotations"][toc], only="config.json")
+    assert read["config.json"]["sha256"] == digest_of(SMALL["config.json"])
+    print(f"{sent() - before} bytes for one small file of {size / MiB:.0f} MiB")
+    assert sent() - before <= 16 * MiB
+    place = size // 2
+    hub.cdn.on("GET", "model.safetensors", corrupt=place)
+    reply = second.get(f"/v2/hf/org/lazy/blobs/{large['digest']}", headers={"Range": f"bytes={place}-{place + 99}"})
+    assert reply.status == 502 or reply.received == 0, reply
+    hub.cdn.healthy()
+
+    def is_right():
+        answer = second.get(f"/v2/hf/org/lazy/blobs/{large['digest']}", headers={"Range": f"bytes={place}-{place + 99}"})
+        return answer.status == 206 and answer.received == 100
+
+    wait_until(is_right, "it is served by a healthy hub")
