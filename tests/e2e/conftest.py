@@ -10,6 +10,7 @@ from harness.images import index_of, tar_image
 from harness.registry import Registry
 from harness.upstream import CountingProxy, Upstream
 
+FIRST = ("memory", "model_clients", "clients", "huge", "chunks", "property")  # long ones, so that none is left at the end
 PLAIN = ("test_harness.py", "test_hub.py", "test_estargz.py")  # without the product
 
 
@@ -36,6 +37,7 @@ def pytest_collection_modifyitems(config, items):
         left = [item for item in items if item.get_closest_marker(marker)]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in FIRST)
 
 
 @contextmanager

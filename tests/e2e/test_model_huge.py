@@ -65,7 +65,7 @@ def test_twenty_gigabytes(entrepot, hub):
             assert reply.status == 206 and reply.received == min(2 * MiB, layer["size"] - start)
 
 
-@pytest.mark.parametrize("size", [70 * MiB, pytest.param(700 * MiB, marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [70 * MiB, pytest.param(300 * MiB, marks=pytest.mark.long)])
 def test_five_kills_in_the_middle_of_an_import(size, entrepot, hub):
     """What lies on the disk is not fetched again, but for a `checkpoint`; the import goes on by itself."""
     checkpoint = 4 * MiB
