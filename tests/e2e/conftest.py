@@ -10,7 +10,8 @@ from harness.images import index_of, tar_image
 from harness.registry import Registry
 from harness.upstream import CountingProxy, Upstream
 
-FIRST = ("memory", "model_clients", "clients", "huge", "chunks", "property")  # long ones, so that none is left at the end
+# Long ones, so that none is left at the end.
+FIRST = ("memory", "model_clients", "clients", "huge", "chunks", "property")
 PLAIN = ("test_harness.py", "test_hub.py", "test_estargz.py")  # without the product
 
 
