@@ -48,6 +48,10 @@ void importer_start(struct importer *importer, struct store *store, struct fetch
  * main. */
 void importer_stop(struct importer *importer);
 
+/* Frees what importer_start made. Only when nothing of the mirror runs any more: the loop's own
+ * descriptors are closed here. Thread: main. */
+void importer_release(struct importer *importer);
+
 /*
  * Asks what the tag of a hub's repository stands for, and has it imported. Answer: err, digest,
  * size, media_type, stale, retry_after; of an error, bytes are a sentence that says more, or NULL.

@@ -207,6 +207,10 @@ void importer_stop(struct importer *importer)
         nanosleep(&(struct timespec){0, STOP_TICK_MS * 1000000L}, NULL);
     loop_post(&importer->thread.loop, &importer->close);
     loop_join(&importer->thread.loop);
+}
+
+void importer_release(struct importer *importer)
+{
     transfers_release(&importer->thread.calls.transfers);
     calls_release(&importer->thread.calls);
     loop_release(&importer->thread.loop);

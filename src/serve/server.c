@@ -293,6 +293,7 @@ static void run(struct server *server, const int *fds, int admin_fd)
     layers_release(&server->layers);
     evictor_release(&server->evictor);
     scrubber_release(&server->scrubber);
+    importer_release(&server->importer);
     for (size_t i = 0; i < config->serve_threads; i++)
         registry_release(&server->registries[i]);
     loop_release(&server->loop);
