@@ -14,6 +14,7 @@ from harness.util import MiB, digest_of, wait_until
 GiB = 1024 * MiB
 
 PATIENT = {"User-Agent": "skopeo/1"}
+CHUNK, FRAMING = 4 * MiB, 343  # of a file, and what a layer puts around each
 SMALL = {"config.json": b'{"a":1}\n', "tokenizer.json": b"[]" * 50_000}
 
 
@@ -118,8 +119,9 @@ def test_a_node_that_has_only_the_numbers(size, entrepot, hub):
     assert read["config.json"]["sha256"] == digest_of(SMALL["config.json"])
     print(f"{sent() - before} bytes for one small file of {size / MiB:.0f} MiB")
     assert sent() - before <= 16 * MiB
-    place = size // 2
-    hub.cdn.on("GET", "model.safetensors", corrupt=place)
+    wrong = size // 2 // CHUNK * CHUNK + 2 * MiB
+    hub.cdn.on("GET", "model.safetensors", corrupt=wrong)
+    place = wrong + wrong // CHUNK * FRAMING + 1024  # in the same chunk, as the layer has it
     reply = second.get(f"/v2/hf/org/lazy/blobs/{large['digest']}", headers={"Range": f"bytes={place}-{place + 99}"})
     assert reply.status == 502 or reply.received == 0, reply
     hub.cdn.healthy()
