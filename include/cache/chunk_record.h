@@ -4,7 +4,8 @@
 /*
  * The value of INDEX_NOTE_NUMBERS: the numbers of a file's chunks (base/numbers.h), under the
  * file's sha256. Where there is one, whatever is fetched of that file can be verified chunk by
- * chunk. Pure; the decoder is fuzzed.
+ * chunk. Numbers that were not counted here are a claim: bytes that do not agree with them are
+ * refused all the same, but nothing new is computed from them. Pure; the decoder is fuzzed.
  */
 
 #include <stdbool.h>
@@ -15,6 +16,7 @@
 
 struct chunk_record {
     uint64_t size;                /* of the file, bytes */
+    bool is_claimed;              /* by a numbers file; false: counted here, over all its bytes */
     struct chunk_numbers *chunks; /* owned; numbers_count(size) of them, NULL when none */
 };
 

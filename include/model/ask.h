@@ -18,6 +18,7 @@ struct ask {
     struct upstream *upstream;
     char repository[REFERENCE_REPOSITORY_SIZE];
     char tag[REFERENCE_TAG_SIZE];
+    bool is_wanted; /* by a person: a claim is not enough */
     unsigned char key[FLIGHT_KEY_SIZE];
     struct hub_name name;
     char revision[GRAMMAR_TAG_SIZE]; /* "": it did not come so far */

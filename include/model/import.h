@@ -17,6 +17,7 @@
 #include "cache/fetcher.h"
 #include "model/image.h"
 #include "model/import_report.h"
+#include "model/layers.h"
 #include "model/record.h"
 #include "wire/hub.h"
 
@@ -27,18 +28,25 @@ struct import_thread {
     struct loop loop;
     struct calls calls;
     struct store *store;       /* borrowed */
-    struct fetchers *fetchers; /* borrowed */
+    struct fetchers *fetchers; /* borrowed, as the layers that are open */
+    struct layers *layers;
     struct list imports;
     unsigned flushing; /* writes of the index that somebody waits for */
 };
 
 /* Starts the import of what `info` names. `repository` is the hub's own name of it,
- * "datasets/Org/Name"; `filter` chooses among its files (wire/filter). `on_end` comes once, never
- * from inside; `sentence` says more, or is "". */
+ * "datasets/Org/Name"; `filter` chooses among its files (wire/filter). With `prove`, layers that
+ * are known from a numbers file alone are hashed too. `on_end` comes once, never from inside;
+ * `sentence` says more, or is "". */
 struct import *import_start(struct import_thread *thread, struct upstream *upstream,
                             const char *repository, const struct hub_info *info, const char *filter,
+                            bool prove,
                             void (*on_end)(struct import *import, enum err err,
                                            struct view sentence));
+
+/* Layers are to be hashed that are known from a numbers file alone, unless it is WRITING already.
+ */
+void import_prove(struct import *import);
 
 /* Ends it early: on_end comes with ERR_STOPPING, perhaps from inside. */
 void import_stop(struct import *import);
@@ -62,12 +70,6 @@ struct import *import_of_node(struct list *node);
 
 /* After on_end. */
 void import_free(struct import *import);
-
-/* Whether that commit, by that filter, is imported, without asking the hub how it spells the
- * repository's name; false too when it has another name by now. Looks through all images. */
-bool import_is_known(struct store *store, const struct upstream *upstream, const char *repository,
-                     const char *commit, const char *filter, struct digest *ret_index,
-                     uint64_t *ret_size);
 
 /* Notes an image and its documents as what the commit that `record` names came to; index_digest and
  * index_size of it are set from the documents. Thread: any, as the next. */

@@ -47,7 +47,8 @@ struct import_layer {
     struct layer_pass pass;
     uint64_t bytes;            /* of its files */
     _Atomic uint64_t read;     /* of them, while it RUNS */
-    struct image_layer result; /* DONE */
+    struct image_layer result; /* DONE; */
+    bool is_claimed;           /* as in its record */
 };
 
 struct import {
@@ -58,6 +59,7 @@ struct import {
     char repository[HUB_REPOSITORY_SIZE]; /* the hub's */
     struct hub_info info;
     char *filter; /* owned */
+    bool prove;   /* as in import_start() */
     void (*on_end)(struct import *import, enum err err, struct view sentence);
     enum import_state state;
     bool stopped;

@@ -42,7 +42,7 @@ struct importer {
 /* Starts the thread, what was under way when the last process ended, and the models of the catalog.
  * Thread: main. */
 void importer_start(struct importer *importer, struct store *store, struct fetchers *fetchers,
-                    struct catalogs *catalogs);
+                    struct layers *layers, struct catalogs *catalogs);
 
 /* Ends it: what runs is stopped, and goes on at the next start. Before the fetchers. Waits. Thread:
  * main. */
@@ -61,9 +61,14 @@ void importer_ask(struct importer *importer, struct upstream *upstream, const ch
                   const char *tag, struct flight_caller *caller);
 
 /* The same for a person, who does not wait for the answer: what the hub refused a moment ago is
- * asked again. What is asked for with importer_report() afterwards tells of it. Thread: any. */
+ * asked again, and what is known from a numbers file alone is fetched and hashed. What is asked for
+ * with importer_report() afterwards tells of it. Thread: any. */
 void importer_want(struct importer *importer, struct upstream *upstream, const char *repository,
                    const char *tag);
+
+/* A layer that is known cannot be opened, for that reason (model/layer.h): what is wrong of it is
+ * forgotten, and it is imported again. Thread: any. */
+void importer_mend(struct importer *importer, const struct digest *layer, enum err err);
 
 /* Asks how imports stand. Answer: bytes, the JSON of import_report.h; of `image` alone unless it is
  * NULL. Thread: caller->loop. */

@@ -38,9 +38,9 @@ struct layer {
 
 /*
  * Makes the layer of that digest from what the index notes. ERR_BLOB_UNKNOWN: no layer of that
- * digest is known. ERR_INCOMPLETE: the numbers of a file are missing, or what is noted does not
- * agree with itself; the log says what. The image is to be imported again then: that notes all of
- * it anew. Sleeps, and hashes the TOC, 212 bytes a chunk: pool only.
+ * digest is known. ERR_LAYER_INCOMPLETE: the numbers of a file are missing. ERR_DAMAGED: what is
+ * noted does not agree with itself. The log says what; importer_mend() has it noted anew. Sleeps,
+ * and hashes the TOC, 212 bytes a chunk: pool only.
  */
 enum err layer_open(struct index *index, const struct digest *digest,
                     struct layer **ret_layer) MUST_CHECK;

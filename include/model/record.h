@@ -63,6 +63,7 @@ enum { LAYER_PLACES_MAX = 8 };
 /* All-zero is empty. sum of the files' sizes <= uncompressed < size <= INT64_MAX */
 struct layer_record {
     unsigned layout_version; /* MODEL_LAYOUT_VERSION */
+    bool is_claimed;         /* by a numbers file; false: all its bytes were hashed here */
     uint64_t size;           /* of the layer */
     uint64_t uncompressed;   /* of its archive */
     struct digest diff_id;

@@ -12,7 +12,7 @@
 /*
  * The layer of route.digest, in a repository of a hub: source.upstream. ERR_BLOB_UNKNOWN: it is not
  * known to be held by it, or no layer has that digest.
- * ERR_INCOMPLETE: the image is to be imported again (model/layer.h).
+ * ERR_LAYER_INCOMPLETE: it cannot be opened, and is being imported again (importer_mend).
  */
 void find_layer(struct request *request);
 

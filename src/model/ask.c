@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "model/imported.h"
 #include "model/record.h"
 #include "wire/hub_name.h"
 #include "wire/hub_path.h"
@@ -217,21 +218,6 @@ static struct import *find_import(const struct ask *ask, const char *repository,
     return NULL;
 }
 
-/* Whether that commit is imported already. */
-static bool find_image(const struct ask *ask, const char *repository, const char *commit,
-                       struct image_record *ret_record)
-{
-    struct index *index = ask->importer->thread.store->index;
-    unsigned char key[MODEL_KEY_SIZE];
-    struct buf value = {0};
-
-    image_record_key(name_of(ask), repository, commit, ask->filter, key);
-    bool found = index_get_note(index, INDEX_NOTE_IMAGE, key, &value) &&
-                 image_record_decode(view_of_buf(&value), ret_record);
-    buf_release(&value);
-    return found;
-}
-
 /* Of an image that is there: its files are not counted any more. */
 static void tell_image(struct import_report *report, const struct image_record *record)
 {
@@ -249,7 +235,8 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
 
     memcpy(canonical.id, info->id, sizeof(canonical.id));
     (void)hub_name_print(&canonical, repository);
-    if (find_image(ask, repository, info->commit, &record)) {
+    if (imported_find(ask->importer->thread.store->index, name_of(ask), repository, info->commit,
+                      ask->filter, ask->is_wanted, &record)) {
         tell_image(&ask->report, &record);
         succeed(ask, &record.index_digest, record.index_size);
         image_record_release(&record);
@@ -258,7 +245,9 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
     struct import *import = find_import(ask, repository, info->commit);
     if (import == NULL)
         import = import_start(&ask->importer->thread, ask->upstream, repository, info, ask->filter,
-                              on_import_end);
+                              ask->is_wanted, on_import_end);
+    else if (ask->is_wanted)
+        import_prove(import);
     ask->import = import;
     list_append(import_asks(import), &ask->waiting);
     note_import(ask, true);
@@ -333,16 +322,18 @@ static bool answer_pinned(struct ask *ask)
     struct catalog *catalog = catalogs_get(ask->importer->catalogs);
     const struct catalog_model *model =
         catalog_find(catalog, name_of(ask), ask->repository, ask->tag);
-    struct digest digest;
-    uint64_t size;
+    struct image_record record;
 
     bool found = model != NULL && model->is_commit &&
-                 import_is_known(ask->importer->thread.store, ask->upstream, ask->repository,
-                                 model->revision, model->filter, &digest, &size);
+                 imported_search(ask->importer->thread.store->index, name_of(ask), ask->repository,
+                                 model->revision, model->filter, ask->is_wanted, &record);
     catalog_unref(catalog);
-    if (found)
-        succeed(ask, &digest, size);
-    return found;
+    if (!found)
+        return false;
+    tell_image(&ask->report, &record);
+    succeed(ask, &record.index_digest, record.index_size);
+    image_record_release(&record);
+    return true;
 }
 
 static size_t count(const struct list *list)
@@ -393,27 +384,32 @@ static struct flight *make(void *argument)
     return &ask->flight;
 }
 
-void importer_ask(struct importer *importer, struct upstream *upstream, const char *repository,
-                  const char *tag, struct flight_caller *caller)
+static void join(struct importer *importer, struct upstream *upstream, const char *repository,
+                 const char *tag, bool is_wanted, struct flight_caller *caller)
 {
     struct ask ask = {.importer = importer,
                       .upstream = upstream,
+                      .is_wanted = is_wanted,
                       .flight = {.loop = &importer->thread.loop, .start.deliver = on_start}};
 
     CHECK(view_copy(view_of(repository), ask.repository, sizeof(ask.repository)) &&
           view_copy(view_of(tag), ask.tag, sizeof(ask.tag)));
     flight_key(ask.key, "model", upstream->config->name, repository, tag, NULL);
+    if (is_wanted)
+        absence_note(&importer->thread.store->absences, ask.key, OK, 0);
     flight_join(&importer->thread.store->flights, ask.key, caller, make, &ask);
+}
+
+void importer_ask(struct importer *importer, struct upstream *upstream, const char *repository,
+                  const char *tag, struct flight_caller *caller)
+{
+    join(importer, upstream, repository, tag, false, caller);
 }
 
 void importer_want(struct importer *importer, struct upstream *upstream, const char *repository,
                    const char *tag)
 {
-    unsigned char key[FLIGHT_KEY_SIZE];
-
-    flight_key(key, "model", upstream->config->name, repository, tag, NULL);
-    absence_note(&importer->thread.store->absences, key, OK, 0);
-    importer_ask(importer, upstream, repository, tag, NULL);
+    join(importer, upstream, repository, tag, true, NULL);
 }
 
 void ask_stop(struct ask *ask)

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "cache/chunk_record.h"
 #include "model/import_parts.h"
+#include "model/imported.h"
 
 /* ---- which layers there are ---- */
 
@@ -73,6 +74,7 @@ static void put_record(struct import_layer *layer, const struct layer_record *re
     layer_record_encode(record, &value);
     index_put_note(layer->import->thread->store->index, INDEX_NOTE_LAYER, digest->bytes,
                    view_of_buf(&value));
+    layers_forget(layer->import->thread->layers, digest); /* it is opened again, with its places */
     buf_release(&value);
 }
 
@@ -85,6 +87,14 @@ static void set_result(struct import_layer *layer, const struct layer_record *re
                                          .size = record->size,
                                          .uncompressed = record->uncompressed};
     layer->state = IMPORT_LAYER_DONE;
+}
+
+/* Whether the layer need not be hashed: what its framing is made of is known, and it is not a claim
+ * that is to be proven. */
+static bool is_enough(const struct import *import, const struct layer_record *record)
+{
+    return imported_has_numbers(import->thread->store->index, record) &&
+           !(import->prove && record->is_claimed);
 }
 
 /* Whether all that its layer is computed from is in the index already; then it is DONE. */
@@ -104,15 +114,36 @@ static bool find_known(struct import_layer *layer)
         memcpy(digest.bytes, value.data, MODEL_KEY_SIZE);
     found = found && index_get_note(index, INDEX_NOTE_LAYER, digest.bytes, &bytes) &&
             layer_record_decode(view_of_buf(&bytes), &record);
+    if (found && !is_enough(layer->import, &record)) {
+        layer_record_release(&record);
+        found = false;
+    }
     if (found) {
         if (layer_record_add_place(&record, &place))
             put_record(layer, &record, &digest);
         set_result(layer, &record, &digest);
+        layer->is_claimed = record.is_claimed;
         layer_record_release(&record);
     }
     buf_release(&value);
     buf_release(&bytes);
     return found;
+}
+
+/* Where else the layer's files can be fetched from, when it was known before. */
+static void take_places(struct index *index, const struct digest *digest,
+                        struct layer_record *record)
+{
+    struct layer_record before;
+    struct buf value = {0};
+
+    if (index_get_note(index, INDEX_NOTE_LAYER, digest->bytes, &value) &&
+        layer_record_decode(view_of_buf(&value), &before)) {
+        memcpy(record->places, before.places, sizeof(record->places));
+        record->place_count = before.place_count;
+        layer_record_release(&before);
+    }
+    buf_release(&value);
 }
 
 /* The pass is over: what it found goes into the index at once, so that a restart does not hash it
@@ -137,6 +168,7 @@ static void write_down(struct import_layer *layer)
         record.files[i].size = file->listed->size;
         memcpy(record.files[i].sha256, file->sha256.bytes, sizeof(record.files[i].sha256));
     }
+    take_places(layer->import->thread->store->index, &pass->digest, &record);
     (void)layer_record_add_place(&record, &place);
     put_record(layer, &record, &pass->digest);
     key_of(layer, key);
@@ -166,12 +198,35 @@ static void source_of(void *owner, size_t file, struct source *ret_source)
                      view_of(at->listed->path), &at->sha256, at->listed->size);
 }
 
+/* The hub sends other bytes than the numbers of some file are those of. Numbers that somebody has
+ * claimed are not to keep a file from being imported: its sha256 tells what is right. */
+static void drop_claims(const struct import_layer *layer)
+{
+    struct index *index = layer->import->thread->store->index;
+    struct chunk_record record;
+    struct buf value = {0};
+
+    for (size_t i = 0; i < layer->count; i++) {
+        const uint8_t *sha256 = member(layer, i)->sha256.bytes;
+        buf_clear(&value);
+        if (!index_get_note(index, INDEX_NOTE_NUMBERS, sha256, &value) ||
+            !chunk_record_decode(view_of_buf(&value), &record))
+            continue;
+        if (record.is_claimed)
+            index_delete_note(index, INDEX_NOTE_NUMBERS, sha256);
+        chunk_record_release(&record);
+    }
+    buf_release(&value);
+}
+
 static void on_pass_end(struct layer_pass *pass, enum err err)
 {
     struct import_layer *layer = pass->owner;
     struct import *import = layer->import;
 
     layer->state = IMPORT_LAYER_WAITS;
+    if (err == ERR_CHUNK_MISMATCH)
+        drop_claims(layer);
     if (err == OK) {
         write_down(layer);
         import->tries = 0;
@@ -195,7 +250,7 @@ static void add_file(struct import_layer *layer, size_t i)
     if (index_get_note(layer->import->thread->store->index, INDEX_NOTE_NUMBERS, file->sha256.bytes,
                        &value) &&
         chunk_record_decode(view_of_buf(&value), &record)) {
-        if (record.size == to->size) {
+        if (record.size == to->size && !record.is_claimed) {
             to->chunks = record.chunks;
             to->has_numbers = true;
         } else {
@@ -232,6 +287,14 @@ static void start(struct import_layer *layer)
         drop_files(layer);
     }
     buf_release(&problem);
+}
+
+void import_prove(struct import *import)
+{
+    import->prove = true;
+    for (size_t i = 0; import->layers != NULL && i < import->split.layer_count; i++)
+        if (import->layers[i].state == IMPORT_LAYER_DONE && import->layers[i].is_claimed)
+            import->layers[i].state = IMPORT_LAYER_WAITS;
 }
 
 size_t import_layers_done(const struct import *import, uint64_t *ret_bytes)

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/stats.h"
 #include "model/import_parts.h"
 #include "wire/hub_path.h"
 
@@ -42,6 +43,11 @@ static void note_end(const struct import *import, enum err err)
 static void end(struct import *import, enum err err)
 {
     uv_timer_stop(&import->timer);
+    stats_subtract(STAT_IMPORTS_RUNNING, AT_ALL, 1);
+    if (err == OK)
+        stats_add(STAT_IMPORTS_DONE, AT_ALL, 1);
+    else if (err != ERR_STOPPING)
+        stats_add(STAT_IMPORTS_FAILED, AT(err), 1);
     note_end(import, err);
     import->on_end(import, err, view_of_buf(&import->sentence));
 }
@@ -81,7 +87,8 @@ void import_note_error(struct import *import, enum err err, struct view sentence
 static bool is_passing(enum err err)
 {
     return err_is_retryable(err) || err == ERR_UPSTREAM_LIMITED || err == ERR_UPSTREAM_RESTING ||
-           err == ERR_BUSY || err == ERR_NO_ROOM || err == ERR_DAMAGED;
+           err == ERR_BUSY || err == ERR_NO_ROOM || err == ERR_DAMAGED ||
+           err == ERR_CHUNK_MISMATCH; /* a claim that is wrong is dropped then */
 }
 
 static void on_pause_over(uv_timer_t *timer)
@@ -235,6 +242,7 @@ static void on_begin(uv_timer_t *timer)
 
 struct import *import_start(struct import_thread *thread, struct upstream *upstream,
                             const char *repository, const struct hub_info *info, const char *filter,
+                            bool prove,
                             void (*on_end)(struct import *import, enum err err,
                                            struct view sentence))
 {
@@ -245,9 +253,11 @@ struct import *import_start(struct import_thread *thread, struct upstream *upstr
     CHECK(view_copy(view_of(repository), import->repository, sizeof(import->repository)));
     import->info = *info;
     import->filter = view_dup(view_of(filter));
+    import->prove = prove;
     import->on_end = on_end;
     list_init(&import->asks);
     list_append(&thread->imports, &import->node);
+    stats_add(STAT_IMPORTS_RUNNING, AT_ALL, 1);
     CHECK(uv_timer_init(&thread->loop.uv, &import->timer) == 0);
     uv_timer_start(&import->timer, on_begin, 0, 0); /* never from inside */
     return import;

@@ -1,6 +1,5 @@
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/check.h"
 #include "cache/index.h"
@@ -65,48 +64,6 @@ void import_write(struct import *import)
     image_release(&image);
     buf_release(&source);
     free(layers);
-}
-
-/* ---- images ---- */
-
-struct search {
-    const char *upstream, *repository, *commit, *filter;
-    struct digest index_digest;
-    uint64_t index_size;
-    bool found;
-};
-
-static bool on_image(void *argument, const unsigned char key[MODEL_KEY_SIZE], struct view value)
-{
-    struct search *search = argument;
-    unsigned char wanted[MODEL_KEY_SIZE];
-    struct image_record record;
-
-    if (!image_record_decode(value, &record))
-        return true;
-    if (strcmp(record.commit, search->commit) == 0 &&
-        strcasecmp(record.id, search->repository) == 0) {
-        image_record_key(search->upstream, record.id, record.commit, search->filter, wanted);
-        search->found = memcmp(key, wanted, sizeof(wanted)) == 0;
-        search->index_digest = record.index_digest;
-        search->index_size = record.index_size;
-    }
-    image_record_release(&record);
-    return !search->found;
-}
-
-bool import_is_known(struct store *store, const struct upstream *upstream, const char *repository,
-                     const char *commit, const char *filter, struct digest *ret_index,
-                     uint64_t *ret_size)
-{
-    struct search search = {upstream->config->name, repository, commit, filter, {0}, 0, false};
-
-    index_each_note(store->index, INDEX_NOTE_IMAGE, on_image, &search);
-    if (search.found) {
-        *ret_index = search.index_digest;
-        *ret_size = search.index_size;
-    }
-    return search.found;
 }
 
 /* ---- names ---- */

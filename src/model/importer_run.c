@@ -181,12 +181,13 @@ static void ask_ahead(struct ahead *ahead, const struct catalog_model *model)
 }
 
 void importer_start(struct importer *importer, struct store *store, struct fetchers *fetchers,
-                    struct catalogs *catalogs)
+                    struct layers *layers, struct catalogs *catalogs)
 {
-    *importer = (struct importer){.thread = {.store = store, .fetchers = fetchers},
-                                  .catalogs = catalogs,
-                                  .stop.deliver = on_stop,
-                                  .close.deliver = on_close};
+    *importer =
+        (struct importer){.thread = {.store = store, .fetchers = fetchers, .layers = layers},
+                          .catalogs = catalogs,
+                          .stop.deliver = on_stop,
+                          .close.deliver = on_close};
     loop_init(&importer->thread.loop, "import", false);
     importer->thread.calls.loop = &importer->thread.loop;
     importer->thread.calls.store = store;

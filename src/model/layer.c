@@ -86,20 +86,22 @@ static bool agrees(const struct layer *layer, struct buf *problem)
     return false;
 }
 
-static bool open_layer(struct index *index, struct view record, struct layer *layer,
-                       struct buf *problem)
+static enum err open_layer(struct index *index, struct view record, struct layer *layer,
+                           struct buf *problem)
 {
-    if (!layer_record_decode(record, &layer->record))
-        return problem_set(problem, "its record cannot be read") == OK;
+    if (!layer_record_decode(record, &layer->record)) {
+        (void)problem_set(problem, "its record cannot be read");
+        return ERR_DAMAGED;
+    }
     if (!lay_out(layer, problem))
-        return false;
+        return ERR_DAMAGED;
     layer->numbers = check_calloc(layer->record.count + 1, sizeof(*layer->numbers));
     layer->touched_s = check_calloc(layer->record.count + 1, sizeof(*layer->touched_s));
     for (size_t i = 0; i < layer->record.count; i++)
         if (!read_numbers(index, layer, i, problem))
-            return false;
+            return ERR_LAYER_INCOMPLETE;
     layout_seal(layer->layout);
-    return agrees(layer, problem);
+    return agrees(layer, problem) ? OK : ERR_DAMAGED;
 }
 
 static void log_problem(const struct digest *digest, const struct buf *problem)
@@ -125,13 +127,13 @@ enum err layer_open(struct index *index, const struct digest *digest, struct lay
         index_get_note(index, INDEX_NOTE_LAYER, digest->bytes, &record)) {
         layer = check_calloc(1, sizeof(*layer));
         layer->digest = *digest;
-        err = open_layer(index, view_of_buf(&record), layer, &problem) ? OK : ERR_INCOMPLETE;
+        err = open_layer(index, view_of_buf(&record), layer, &problem);
     }
     if (err == OK)
         *ret_layer = layer;
     else
         layer_free(layer);
-    if (err == ERR_INCOMPLETE)
+    if (problem.length > 0)
         log_problem(digest, &problem);
     buf_release(&record);
     buf_release(&problem);

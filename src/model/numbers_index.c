@@ -94,14 +94,22 @@ static bool read_license(struct store *store, const struct digest *index_digest,
     return good;
 }
 
+static bool read_numbers(struct store *store, const uint8_t sha256[NUMBERS_SHA256],
+                         struct chunk_record *ret_record)
+{
+    struct buf value = {0};
+
+    bool good = index_get_note(store->index, INDEX_NOTE_NUMBERS, sha256, &value) &&
+                chunk_record_decode(view_of_buf(&value), ret_record);
+    buf_release(&value);
+    return good;
+}
+
 static bool read_chunks(struct store *store, struct numbers_entry *entry)
 {
     struct chunk_record record = {0};
-    struct buf value = {0};
 
-    bool good = index_get_note(store->index, INDEX_NOTE_NUMBERS, entry->sha256, &value) &&
-                chunk_record_decode(view_of_buf(&value), &record) && record.size == entry->size;
-    buf_release(&value);
+    bool good = read_numbers(store, entry->sha256, &record) && record.size == entry->size;
     if (good)
         entry->chunks = record.chunks;
     else
@@ -237,6 +245,7 @@ static void make_layers(struct taking *taking)
         const struct image_layer *from = &file->layers[i];
         struct layer_record *layer = &taking->layers[i];
         *layer = (struct layer_record){.layout_version = MODEL_LAYOUT_VERSION,
+                                       .is_claimed = true,
                                        .size = from->size,
                                        .uncompressed = from->uncompressed,
                                        .diff_id = from->diff_id,
@@ -264,48 +273,55 @@ static void key_of(const struct layer_record *layer, unsigned char ret_key[MODEL
     layer_of_key_end(&hasher, ret_key);
 }
 
-/* Whether the index has the same there, or nothing yet. */
-static bool agrees(struct store *store, enum index_note note, const unsigned char *key,
-                   struct view value)
+/* Whether the index has the same numbers of it, or none yet. */
+static bool entry_agrees(struct store *store, const struct numbers_entry *entry)
 {
+    struct chunk_record known = {0};
+    size_t length = numbers_count(entry->size) * sizeof(*entry->chunks);
+
+    bool good = !read_numbers(store, entry->sha256, &known) ||
+                (known.size == entry->size &&
+                 view_equal((struct view){(const char *)known.chunks, length},
+                            (struct view){(const char *)entry->chunks, length}));
+    chunk_record_release(&known);
+    return good;
+}
+
+/* Whether the index has these files as that layer, or as none yet. */
+static bool name_agrees(struct store *store, const struct layer_record *layer,
+                        const struct digest *digest)
+{
+    unsigned char key[MODEL_KEY_SIZE];
     struct buf known = {0};
 
+    key_of(layer, key);
     bool good =
-        !index_get_note(store->index, note, key, &known) || view_equal(view_of_buf(&known), value);
+        !index_get_note(store->index, INDEX_NOTE_LAYER_OF, key, &known) ||
+        view_equal(view_of_buf(&known), (struct view){(const char *)digest->bytes, MODEL_KEY_SIZE});
     buf_release(&known);
     return good;
 }
 
-static void encode_chunks(const struct numbers_entry *entry, struct buf *out)
-{
-    struct chunk_record record = {.size = entry->size, .chunks = entry->chunks};
-
-    buf_clear(out);
-    chunk_record_encode(&record, out);
-}
-
 /* What is known of that layer has the places that it may be fetched from besides: they are taken
- * along. */
+ * along, as is that it was hashed here. */
 static bool layer_agrees(struct taking *taking, size_t at)
 {
     struct layer_record *layer = &taking->layers[at];
     const struct digest *digest = &taking->file.layers[at].digest;
     struct buf known = {0}, own = {0};
-    unsigned char key[MODEL_KEY_SIZE];
     struct layer_record record = {0};
 
     bool is_known = read_layer(taking->store, digest, &record);
     if (is_known) {
         memcpy(layer->places, record.places, sizeof(layer->places));
         layer->place_count = record.place_count;
+        layer->is_claimed = record.is_claimed;
         layer_record_encode(&record, &known);
         layer_record_encode(layer, &own);
         layer_record_release(&record);
     }
-    key_of(layer, key);
     bool good = view_equal(view_of_buf(&known), view_of_buf(&own)) &&
-                agrees(taking->store, INDEX_NOTE_LAYER_OF, key,
-                       (struct view){(const char *)digest->bytes, MODEL_KEY_SIZE});
+                name_agrees(taking->store, layer, digest);
     buf_release(&known);
     buf_release(&own);
     return good;
@@ -332,27 +348,23 @@ static bool image_agrees(const struct taking *taking)
 static bool check_known(struct taking *taking, struct buf *problem)
 {
     const struct numbers_file *file = &taking->file;
-    struct buf value = {0};
-    bool good = true;
+    bool good = image_agrees(taking);
 
-    if (!image_agrees(taking)) {
+    if (!good)
         buf_append_text(problem, "this commit is here already, with another index");
-        return false;
-    }
     for (size_t i = 0; good && i < file->count; i++) {
-        encode_chunks(&file->files[i], &value);
-        good =
-            agrees(taking->store, INDEX_NOTE_NUMBERS, file->files[i].sha256, view_of_buf(&value));
+        good = entry_agrees(taking->store, &file->files[i]);
         if (!good)
             buf_printf(problem, "the file \"%.200s\" is known here, with other numbers",
                        file->files[i].path);
     }
-    buf_release(&value);
     for (size_t i = 0; good && i < file->layer_count; i++) {
         good = layer_agrees(taking, i);
         if (!good)
             buf_printf(problem, "layer %zu is known here, and is another", i + 1);
     }
+    if (!good)
+        buf_append_text(problem, "; `entrepot import` finds out anew what it is");
     return good;
 }
 
@@ -361,18 +373,21 @@ static bool check_known(struct taking *taking, struct buf *problem)
 /* One that is known is not overwritten, not even by the same: the disk need not write it. */
 static void put_numbers(const struct taking *taking)
 {
-    struct index *index = taking->store->index;
-    struct buf value = {0}, known = {0};
+    struct buf value = {0};
 
     for (size_t i = 0; i < taking->file.count; i++) {
         const struct numbers_entry *entry = &taking->file.files[i];
-        buf_clear(&known);
-        if (entry->size == 0 || index_get_note(index, INDEX_NOTE_NUMBERS, entry->sha256, &known))
-            continue;
-        encode_chunks(entry, &value);
-        index_put_note(index, INDEX_NOTE_NUMBERS, entry->sha256, view_of_buf(&value));
+        struct chunk_record known = {0}, record = {.size = entry->size,
+                                                   .is_claimed = true,
+                                                   .chunks = entry->chunks};
+        if (entry->size > 0 && !read_numbers(taking->store, entry->sha256, &known)) {
+            buf_clear(&value);
+            chunk_record_encode(&record, &value);
+            index_put_note(taking->store->index, INDEX_NOTE_NUMBERS, entry->sha256,
+                           view_of_buf(&value));
+        }
+        chunk_record_release(&known);
     }
-    buf_release(&known);
     buf_release(&value);
 }
 

@@ -7,7 +7,7 @@
 #include "base/pack.h"
 
 enum {
-    VERSION = 1,
+    VERSION = 2,
     FILE_BYTES_MIN = 1 + 1 + 1 + 32 /* a name's length, a name, a size, a sha256 */
 };
 
@@ -142,6 +142,7 @@ void layer_record_encode(const struct layer_record *record, struct buf *out)
     CHECK(record->count <= TREE_ENTRIES_MAX && record->place_count <= LAYER_PLACES_MAX);
     pack_put_number(out, VERSION);
     pack_put_number(out, record->layout_version);
+    pack_put_number(out, record->is_claimed);
     pack_put_number(out, record->size);
     pack_put_number(out, record->uncompressed);
     pack_put_digest(out, &record->diff_id);
@@ -210,6 +211,9 @@ bool layer_record_decode(struct view bytes, struct layer_record *ret_record)
 
     cursor.bad |= pack_get_number(&cursor) != MODEL_LAYOUT_VERSION;
     record.layout_version = MODEL_LAYOUT_VERSION;
+    uint64_t claimed = pack_get_number(&cursor);
+    cursor.bad |= claimed > 1;
+    record.is_claimed = claimed == 1;
     record.size = get_size(&cursor);
     record.uncompressed = get_size(&cursor);
     cursor.bad |= record.uncompressed >= record.size;

@@ -1,6 +1,7 @@
 #include "serve/find_layer.h"
 
 #include "base/stats.h"
+#include "model/importer.h"
 
 enum { TRIES_MAX = 3 }; /* how often to begin again */
 
@@ -87,11 +88,16 @@ static void on_opened(struct mail *mail)
 {
     struct request *request = container_of(mail, struct request, caller.mail);
     LOOP_CALLBACK(request->caller.loop);
+    enum err err = request->caller.answer.err;
 
-    if (request->caller.answer.err != OK)
-        request_fail(request, request->caller.answer.err);
-    else if (!begin(request))
+    if (err == ERR_LAYER_INCOMPLETE || err == ERR_DAMAGED) {
+        importer_mend(request->services->importer, &request->route.digest, err);
+        request_fail(request, ERR_LAYER_INCOMPLETE);
+    } else if (err != OK) {
+        request_fail(request, err);
+    } else if (!begin(request)) {
         open_layer(request); /* others have pushed it out already */
+    }
 }
 
 static void open_layer(struct request *request)

@@ -52,7 +52,7 @@ void request_fail(struct request *request, enum err err)
 {
     uint64_t retry_after = request->caller.answer.retry_after;
 
-    if (err == ERR_IMPORTING)
+    if (err == ERR_IMPORTING || err == ERR_LAYER_INCOMPLETE)
         retry_after = IMPORT_RETRY_S;
     if (retry_after > UPSTREAM_REST_MAX_MS / 1000) /* by then we would ask again ourselves */
         retry_after = UPSTREAM_REST_MAX_MS / 1000;

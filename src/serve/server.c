@@ -278,7 +278,8 @@ static void run(struct server *server, const int *fds, int admin_fd)
     add_signal(server, &server->hangup, SIGHUP, on_hangup);
     layers_init(&server->layers);
     fetchers_start(&server->fetchers, &server->store);
-    importer_start(&server->importer, &server->store, &server->fetchers, &server->reload.catalogs);
+    importer_start(&server->importer, &server->store, &server->fetchers, &server->layers,
+                   &server->reload.catalogs);
     scrubber_start(&server->scrubber, &server->store);
     admin_init(&server->admin, &server->loop, admin_fd, &server->scrubber, &server->importer);
     server->running = config->serve_threads;

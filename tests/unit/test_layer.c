@@ -64,7 +64,7 @@ static void layer_open__wants_the_numbers_of_each_file(void **state)
 
     digest_of(DIGEST_SHA256, "WEIGHTS", 7, &file);
     index_delete_note(catalog, INDEX_NOTE_NUMBERS, file.bytes);
-    assert_refused(&digest, ERR_INCOMPLETE);
+    assert_refused(&digest, ERR_LAYER_INCOMPLETE);
     put_numbers("WEIGHTS", file.bytes);
     layer_free(open_good(&digest));
 }
@@ -76,7 +76,7 @@ static void layer_open__refuses_numbers_of_another_size(void **state)
 
     digest_of(DIGEST_SHA256, "WEIGHTS", 7, &file);
     put_numbers("WEIGHTS!", file.bytes);
-    assert_refused(&digest, ERR_INCOMPLETE);
+    assert_refused(&digest, ERR_LAYER_INCOMPLETE);
 }
 
 /* Numbers do not say whose they are: what is forged shows in the TOC. */
@@ -87,7 +87,7 @@ static void layer_open__refuses_numbers_of_other_bytes(void **state)
 
     digest_of(DIGEST_SHA256, "WEIGHTS", 7, &file);
     put_numbers("WEIGHTZ", file.bytes);
-    assert_refused(&digest, ERR_INCOMPLETE);
+    assert_refused(&digest, ERR_DAMAGED);
 }
 
 static void layer_open__refuses_what_is_unreadable(void **state)
@@ -97,10 +97,10 @@ static void layer_open__refuses_what_is_unreadable(void **state)
 
     digest_of(DIGEST_SHA256, "WEIGHTS", 7, &file);
     index_put_note(catalog, INDEX_NOTE_NUMBERS, file.bytes, VIEW("\x01"));
-    assert_refused(&digest, ERR_INCOMPLETE);
+    assert_refused(&digest, ERR_LAYER_INCOMPLETE);
     put_numbers("WEIGHTS", file.bytes);
     index_put_note(catalog, INDEX_NOTE_LAYER, digest.bytes, VIEW("nonsense"));
-    assert_refused(&digest, ERR_INCOMPLETE);
+    assert_refused(&digest, ERR_DAMAGED);
 }
 
 static void layer_open__refuses_a_record_of_other_files(void **state)
@@ -112,18 +112,18 @@ static void layer_open__refuses_a_record_of_other_files(void **state)
     (void)complete_record(&record);
     record.size++;
     put_record(&record, &digest);
-    assert_refused(&digest, ERR_INCOMPLETE);
+    assert_refused(&digest, ERR_DAMAGED);
     record.size--;
     record.uncompressed--;
     put_record(&record, &digest);
-    assert_refused(&digest, ERR_INCOMPLETE);
+    assert_refused(&digest, ERR_DAMAGED);
     record.uncompressed++;
     record.files[0].name[0] = 'A'; /* only the TOC tells */
     put_record(&record, &digest);
-    assert_refused(&digest, ERR_INCOMPLETE);
+    assert_refused(&digest, ERR_DAMAGED);
     record.files[0].name[0] = '/';
     put_record(&record, &digest);
-    assert_refused(&digest, ERR_INCOMPLETE);
+    assert_refused(&digest, ERR_DAMAGED);
     record.files[0].name[0] = 'a';
     put_record(&record, &digest);
     layer_free(open_good(&digest));
