@@ -8,6 +8,7 @@
 
 #include "model/hub_get.h"
 #include "model/import.h"
+#include "model/import_retry.h"
 #include "model/layer_pass.h"
 #include "model/record.h"
 #include "model/tree.h"
@@ -80,8 +81,8 @@ struct import {
     enum err err; /* what failed in this try, */
     struct buf sentence;
     uint64_t retry_after; /* seconds */
-    unsigned tries;       /* in a row without progress */
-    uv_timer_t timer;     /* PAUSED while it is active */
+    struct import_retry retry;
+    uv_timer_t timer; /* PAUSED while it is active */
 };
 
 /* ---- what the parts tell the import ---- */

@@ -229,7 +229,7 @@ static void on_pass_end(struct layer_pass *pass, enum err err)
         drop_claims(layer);
     if (err == OK) {
         write_down(layer);
-        import->tries = 0;
+        import->retry = (struct import_retry){0};
     } else {
         import_note_error(import, err, VIEW(""), 0);
     }

@@ -1,0 +1,164 @@
+"""A hub that limits us, breaks, or is away: what an import makes of it, and what its clients are told meanwhile."""
+
+import json
+import time
+
+import pytest
+
+from harness.imports import command, imports, state
+from harness.model import Image
+from harness.util import Threads, noise, wait_until
+
+SMALL = {"README.md": b"# A model\n", "config.json": b'{"a":1}\n', "onnx/model.onnx": noise(100_000, 1)}
+ASK = "/api/models/.*/revision/"
+PATIENT = {"User-Agent": "skopeo/1.9.3"}
+LATEST = "/v2/hf/org/model/manifests/latest"
+
+
+@pytest.fixture
+def mirror_of(entrepot):
+    return lambda hub, **settings: entrepot({"hf": hub.url}, **settings)
+
+
+def refuse(hub, pattern, status, after=None, times=None):
+    """Has the hub answer so; with a list of when it did."""
+    at = []
+
+    def answer(exchange):
+        at.append(time.monotonic())
+        exchange.answer(status, b"", [("Retry-After", after)] if after else [])
+
+    hub.on("GET", pattern, times=times, call=answer)
+    return at
+
+
+def paused(mirror, image="hf/org/model:latest"):
+    """The report of the import that pauses."""
+    found = imports(mirror, f"?image={image}")
+    return found[0] if found and found[0]["state"] == "paused" else None
+
+
+# -- the first question: which commit is it?
+
+
+@pytest.mark.parametrize(
+    "who, status, after",
+    [("client", 429, 2), ("client", 503, None), ("client", 500, None), ("person", 429, None), ("person", 503, 2)],
+)
+def test_a_hub_that_hiccups_at_first_is_asked_again(who, status, after, mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    refuse(hub, ASK, status, after, times=2)
+    mirror = mirror_of(hub)
+    if who == "client":
+        image = Image(mirror, "hf/org/model", headers=PATIENT)
+    else:
+        done = command(mirror, "import", "org/model", "--wait")
+        assert done.returncode == 0 and "paused" in done.stderr, done
+        image = Image(mirror, "hf/org/model")
+    assert image.agrees_with(SMALL)
+    assert len(hub.seen("GET", ASK)) == 3
+
+
+def test_what_a_hub_says_to_wait_is_waited(mirror_of, hub):
+    """Nothing at all is asked of it meanwhile, whoever comes."""
+    hub.add("Org/Model", SMALL)
+    hub.add("Org/Other", SMALL)
+    at = refuse(hub, ASK, 429, 3, times=1)
+    mirror = mirror_of(hub, import_hold="100ms")
+    first = Threads(1, lambda _: Image(mirror, "hf/org/model", headers=PATIENT).digest)
+    wait_until(lambda: paused(mirror), "it waits")
+    second = Threads(1, lambda _: Image(mirror, "hf/org/model", "main", headers=PATIENT).digest)
+    reply = mirror.get("/v2/hf/org/other/manifests/latest")
+    assert reply.status == 503 and "being imported" in reply.json["errors"][0]["message"], reply
+    assert "limits" in paused(mirror)["error"]
+    assert first.join() == second.join()
+    assert min(request.time for request in hub.requests if request.status != 429) > at[0] + 2.9
+    wait_until(lambda: state(mirror, "hf/org/other:latest") == "done", "the other one's client need not wait for it")
+
+
+def test_who_is_told_to_come_again_finds_it_imported(mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    refuse(hub, ASK, 429, 1, times=1)
+    mirror = mirror_of(hub, import_hold="100ms")
+    reply = mirror.get(LATEST, headers={"User-Agent": "containerd/2.3.0"})
+    assert reply.status == 503 and int(reply.headers["retry-after"]) > 0, reply
+    wait_until(lambda: state(mirror) == "done", "it went on by itself")
+    assert Image(mirror, "hf/org/model").agrees_with(SMALL)
+
+
+def test_a_client_of_a_dead_hub_hears_of_that(mirror_of, hub):
+    """Within import_hold: not only that it has to wait. A person's import is tried for longer."""
+    hub.stop()
+    mirror = mirror_of(hub)
+    reply = mirror.get(LATEST)
+    assert reply.status == 502 and "could not be reached" in reply.json["errors"][0]["message"], reply
+    assert state(mirror) == "failed"
+
+
+def test_a_client_of_a_broken_hub_hears_of_that(mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    refuse(hub, ASK, 500)
+    mirror = mirror_of(hub)
+    reply = mirror.get(LATEST, headers=PATIENT)
+    assert reply.status == 502 and "status 500" in json.dumps(reply.json), reply
+    assert len(hub.seen("GET", ASK)) == 4 and state(mirror) == "failed"
+
+
+def test_who_has_an_old_image_has_it_at_once(mirror_of, hub):
+    """Also when a person has the tag imported anew: that waits, and nobody else does."""
+    hub.add("Org/Model", SMALL)
+    mirror = mirror_of(hub, tag_ttl="0s")
+    before = Image(mirror, "hf/org/model").digest
+    refuse(hub, ASK, 429, 600)
+    assert Image(mirror, "hf/org/model", headers=PATIENT).digest == before
+    command(mirror, "import", "org/model")
+    wait_until(lambda: paused(mirror), "the person's import waits")
+    assert Image(mirror, "hf/org/model", headers=PATIENT).digest == before
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_an_import_that_is_asked_for_while_the_hub_is_away_outlives_the_process(how, mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    hub.stop()
+    mirror = mirror_of(hub)
+    assert command(mirror, "import", "org/model").returncode == 0
+    wait_until(lambda: paused(mirror), "it waits for the hub")
+    getattr(mirror, how)()
+    mirror.start()
+    report = wait_until(lambda: paused(mirror), "it waits for the hub again")
+    assert "could not be reached" in report["error"]
+    hub.start()
+    wait_until(lambda: state(mirror) == "done", "it is imported", timeout=60)
+    mirror.restart()
+    assert imports(mirror) == [] and Image(mirror, "hf/org/model").agrees_with(SMALL)
+
+
+def test_an_import_under_way_waits_at_the_start_for_a_hub_that_is_away(mirror_of, hub):
+    hub.add("Org/Model", SMALL)
+    refuse(hub, "/tree/", 429, 600)
+    mirror = mirror_of(hub, import_hold="100ms")
+    assert mirror.get(LATEST).status == 503
+    wait_until(lambda: paused(mirror), "an import is under way")
+    mirror.stop()
+    hub.stop()
+    mirror.start()
+    wait_until(lambda: paused(mirror), "it waits for the hub")
+    hub.healthy()
+    hub.start()
+    wait_until(lambda: state(mirror) == "done", "it is imported", timeout=60)
+
+
+def test_a_person_makes_a_job_of_what_a_client_asked_for(mirror_of, hub):
+    """What a client asks for is not kept before there is an import; what a person does is."""
+    hub.add("Org/Model", SMALL)
+    rule = refuse(hub, ASK, 429, 600)
+    mirror = mirror_of(hub, import_hold="100ms")
+    for name in ("model", "other"):
+        assert mirror.get(f"/v2/hf/org/{name}/manifests/latest").status == 503
+    assert command(mirror, "import", "org/model").stdout.startswith("hf/org/model:latest: paused")
+    mirror.stop()
+    assert len(rule) == 1
+    hub.healthy()
+    mirror.start()
+    wait_until(lambda: state(mirror) == "done", "the person's is imported")
+    assert len(imports(mirror)) == 1
