@@ -97,7 +97,7 @@ def test_an_import_that_a_person_asks_for_proves_a_claim(claimed, hub):
     hub.cdn.requests.clear()
     reply = fetch(claimed.admin, "/imports?image=hf/org/model", "POST")
     assert reply.status in (200, 202), reply
-    wait_until(lambda: fetch(claimed.admin, "/imports?image=hf/org/model:latest").json["imports"][0]["state"] == "done")
+    wait_until(lambda: fetch(claimed.admin, "/imports?image=hf/org/model:latest").json["imports"][0]["state"] == "done", "its end")
     assert_good(claimed)
     for each in numbers_of(claimed)["layers"]:
         assert each["digest"] in Image(claimed, "hf/org/model").digests
@@ -107,10 +107,10 @@ def test_an_import_that_a_person_asks_for_proves_a_claim(claimed, hub):
 
 def mended(mirror, digest):
     """What cannot be computed any more says so, and is there again by itself."""
-    reply = blob(mirror, digest)
+    reply = mirror.get(f"/v2/hf/org/model/blobs/{digest}")
     assert reply.status == 503 and int(reply.headers["retry-after"]) > 0, reply
     assert reply.json["errors"][0]["code"] == "UNAVAILABLE" and "imported again" in reply.json["errors"][0]["message"]
-    wait_until(lambda: blob(mirror, digest).status == 200)
+    wait_until(lambda: blob(mirror, digest).status == 200, "it is there again")
 
 
 @pytest.fixture
