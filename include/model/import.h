@@ -53,7 +53,7 @@ void import_prove(struct import *import);
 /* Ends it early: on_end comes with ERR_STOPPING, perhaps from inside. */
 void import_stop(struct import *import);
 
-/* Whether it is the import of that commit, by that filter. */
+/* Whether it is the import of that commit, by that filter; by any when that is NULL. */
 bool import_is_of(const struct import *import, const struct upstream *upstream,
                   const char *repository, const char *commit, const char *filter);
 

@@ -306,7 +306,8 @@ bool import_is_of(const struct import *import, const struct upstream *upstream,
                   const char *repository, const char *commit, const char *filter)
 {
     return import->upstream == upstream && strcmp(import->repository, repository) == 0 &&
-           strcmp(import->info.commit, commit) == 0 && strcmp(import->filter, filter) == 0;
+           strcmp(import->info.commit, commit) == 0 &&
+           (filter == NULL || strcmp(import->filter, filter) == 0);
 }
 
 void import_result(const struct import *import, struct digest *ret_index, uint64_t *ret_size)

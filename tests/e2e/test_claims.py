@@ -141,9 +141,16 @@ def test_what_contradicts_itself_is_found_out_anew(note, first, hub):
     assert hub.cdn.body_bytes() == 0
 
 
+@pytest.mark.parametrize("by", [lambda _: None, lambda _: b"nonsense"], ids=["lost", "unreadable"])
+def test_a_layer_of_which_nothing_is_known(by, first, hub):
+    """The image says whose it is, also to a client that has the manifest and asks for the layer only."""
+    change(first, LAYER, first.image.digests[1], by)
+    mended(first, first.image.digests[1])
+    assert assert_good(first).digest == first.image.digest
+
+
 def test_an_image_that_has_lost_a_layer_is_imported_again(first, hub):
-    """When its tag, or its commit, is asked for the next time, whoever asks."""
+    """When another tag of it is asked for, before anybody has asked for the layer."""
     change(first, LAYER, first.image.digests[1], lambda _: None)
-    assert blob(first, first.image.digests[1]).status == 404
     assert Image(first, "hf/org/model", "main").digest == first.image.digest
     assert assert_good(first).digest == first.image.digest
