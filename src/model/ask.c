@@ -163,10 +163,19 @@ static void forget_import(struct ask *ask)
     struct buf value = {0};
 
     import_record_key(name_of(ask), ask->repository, ask->tag, key);
-    if (ask->import == NULL &&
-        index_get_note(ask->importer->thread.store->index, INDEX_NOTE_IMPORT, key, &value))
+    if (ask->import == NULL && (ask->is_noted || index_get_note(ask->importer->thread.store->index,
+                                                                INDEX_NOTE_IMPORT, key, &value)))
         note_import(ask, false);
     buf_release(&value);
+}
+
+/* What the callers are told of the error. */
+static void say(struct ask *ask, struct view sentence)
+{
+    if (sentence.length == 0 || ask->answer.bytes != NULL)
+        return;
+    ask->answer.bytes = bytes_new();
+    buf_append_view(&ask->answer.bytes->data, sentence);
 }
 
 static void fail(struct ask *ask, enum err err, struct view sentence)
@@ -175,6 +184,8 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
 
     note_end(ask, IMPORT_REPORT_FAILED);
     import_report_set_error(&ask->report, err, sentence);
+    if (is_final(err) && (!ask->answered || ask->is_noted))
+        note_import(ask, false);
     if (is_gone(ask, err)) {
         index_delete_tag(store->index, name_of(ask), ask->repository, ask->tag);
     } else if (!ask->answered && err != ERR_STOPPING && use_old(ask, true)) {
@@ -183,15 +194,10 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
         finish_flushed(ask);
         return;
     }
-    if (is_final(err) && !ask->answered) { /* else there is the old one */
+    if (is_final(err) && !ask->answered) /* else there is the old one */
         absence_note(&store->absences, ask->key, err, store->config->negative_ttl);
-        note_import(ask, false);
-    }
     ask->answer.err = err;
-    if (sentence.length > 0 && ask->answer.bytes == NULL) {
-        ask->answer.bytes = bytes_new();
-        buf_append_view(&ask->answer.bytes->data, sentence);
-    }
+    say(ask, sentence);
     if (is_final(err) && err != ERR_UPSTREAM_REFUSED)
         finish_flushed(ask); /* the tag is gone */
     else
@@ -207,8 +213,6 @@ static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t
         .digest = *index_digest, .size = size, .checked = now, .confirmed = now};
 
     ask->imported = true;
-    if (ask->is_noted)
-        note_import(ask, false);
     note_end(ask, IMPORT_REPORT_DONE);
     ask->report.digest = *index_digest;
     CHECK(view_copy(VIEW(IMAGE_INDEX_TYPE), record.media_type, sizeof(record.media_type)));
@@ -475,6 +479,7 @@ static void on_start(struct mail *mail)
     if (err != OK) {           /* known already: to note it again would be to note it for ever */
         ask->is_silent = true; /* it was told when it was found out */
         ask->answer.err = err;
+        say(ask, import_history_reason(&ask->importer->ended, ask->report.image, err));
         finish(ask);
         return;
     }

@@ -152,7 +152,7 @@ static void on_page(struct hub_get *get, enum err err)
         free(import->next_page);
         import->next_page = get->next;
         get->next = NULL;
-        import->tries = 0;
+        import->retry = (struct import_retry){0};
         ask_page(import, import->next_page);
         return;
     } else if (import_files_take(import)) {

@@ -1,6 +1,7 @@
 """A hub that limits us, breaks, or is away: what an import makes of it, and what its clients are told meanwhile."""
 
 import json
+import re
 import time
 
 import pytest
@@ -162,3 +163,24 @@ def test_a_person_makes_a_job_of_what_a_client_asked_for(mirror_of, hub):
     mirror.start()
     wait_until(lambda: state(mirror) == "done", "the person's is imported")
     assert len(imports(mirror)) == 1
+
+
+# -- the hub's reason
+
+
+@pytest.mark.parametrize(
+    "name, words", [("none", "RepoNotFound|knows no repository"), ("gated", "ask for access"), ("odd", "wh.x")]
+)
+def test_a_refusal_that_is_remembered_keeps_its_reason(name, words, mirror_of, hub):
+    """Clients ask with HEAD, which has no words, and then with GET."""
+    hub.add("Org/Gated", SMALL)
+    hub.repository("Org/Gated").gated = "manual"
+    hub.add("Org/Odd", {".wh.x": b"x"})
+    mirror = mirror_of(hub, negative_ttl="1h")
+    target = f"/v2/hf/org/{name}/manifests/latest"
+    assert mirror.head(target).status == 404
+    asked = len(hub.requests)
+    replies = [mirror.get(target) for _ in range(2)]
+    assert [reply.status for reply in replies] == [404, 404] and len(hub.requests) == asked
+    assert re.search(words, replies[0].json["errors"][0]["detail"]), replies[0]
+    assert replies[0].body == replies[1].body
