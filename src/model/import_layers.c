@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/problem.h"
 #include "cache/chunk_record.h"
 #include "model/import_parts.h"
 #include "model/imported.h"
@@ -219,8 +220,24 @@ static void drop_claims(const struct import_layer *layer)
     buf_release(&value);
 }
 
+/* At which file the pass has failed, and what may be done; what the hub says of it is not known
+ * here. */
+static void describe(const struct layer_pass *pass, enum err err, struct buf *sentence)
+{
+    if (pass->at == pass->count)
+        return;
+    buf_append_text(sentence, "the file ");
+    problem_quote(sentence, pass->files[pass->order[pass->at]].name);
+    if (err == ERR_UPSTREAM_REFUSED)
+        buf_append_text(sentence,
+                        ", which the hub does not let Entrepot read: its repository's page says "
+                        "whether access is to be asked for; then give Entrepot a token that has it "
+                        "(password_file)");
+}
+
 static void on_pass_end(struct layer_pass *pass, enum err err)
 {
+    struct buf sentence = {0};
     struct import_layer *layer = pass->owner;
     struct import *import = layer->import;
 
@@ -231,7 +248,9 @@ static void on_pass_end(struct layer_pass *pass, enum err err)
         write_down(layer);
         import->retry = (struct import_retry){0};
     } else {
-        import_note_error(import, err, VIEW(""), 0);
+        describe(pass, err, &sentence);
+        import_note_error(import, err, view_of_buf(&sentence), 0);
+        buf_release(&sentence);
     }
     layer_pass_release(pass);
     drop_files(layer);

@@ -8,7 +8,7 @@ import pytest
 
 from harness.imports import command, imports, state
 from harness.model import Image
-from harness.util import Threads, noise, wait_until
+from harness.util import MiB, Threads, noise, wait_until
 
 SMALL = {"README.md": b"# A model\n", "config.json": b'{"a":1}\n', "onnx/model.onnx": noise(100_000, 1)}
 ASK = "/api/models/.*/revision/"
@@ -184,3 +184,20 @@ def test_a_refusal_that_is_remembered_keeps_its_reason(name, words, mirror_of, h
     assert [reply.status for reply in replies] == [404, 404] and len(hub.requests) == asked
     assert re.search(words, replies[0].json["errors"][0]["detail"]), replies[0]
     assert replies[0].body == replies[1].body
+
+
+def test_a_reason_that_stands_in_the_body_only(mirror_of, hub):
+    body = b'{"error":"Sorry, the weights of \\u001b[1m this one are being moved"}'
+    hub.on("GET", ASK, status=403, body=body)
+    reply = mirror_of(hub).get(LATEST)
+    detail = reply.json["errors"][0]["detail"]
+    assert reply.status == 404 and "own words: Sorry, the weights of ?[1m this one are being moved" in detail, reply
+
+
+def test_a_gate_before_large_files_only_is_told_with_the_file(mirror_of, hub):
+    """Whose list is open, and which has no small files."""
+    hub.add("Org/Gated", {"onnx/model.onnx": noise(MiB, 1)}, large=["onnx/model.onnx"])
+    hub.repository("Org/Gated").gated = "manual"
+    done = command(mirror_of(hub), "import", "org/gated", "--wait")
+    assert done.returncode == 1 and '"onnx/model.onnx", which the hub does not let' in done.stderr, done
+    assert "password_file" in done.stderr
