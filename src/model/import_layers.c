@@ -235,6 +235,15 @@ static void describe(const struct layer_pass *pass, enum err err, struct buf *se
                         "(password_file)");
 }
 
+/* A file of hours has come further, though not to its end. */
+static void note_progress(struct import_layer *layer)
+{
+    if (layer->read <= layer->furthest)
+        return;
+    layer->furthest = layer->read;
+    layer->import->retry = (struct import_retry){0};
+}
+
 static void on_pass_end(struct layer_pass *pass, enum err err)
 {
     struct buf sentence = {0};
@@ -248,8 +257,9 @@ static void on_pass_end(struct layer_pass *pass, enum err err)
         write_down(layer);
         import->retry = (struct import_retry){0};
     } else {
+        note_progress(layer);
         describe(pass, err, &sentence);
-        import_note_error(import, err, view_of_buf(&sentence), 0);
+        import_note_error(import, err, view_of_buf(&sentence), pass->retry_after_s);
         buf_release(&sentence);
     }
     layer_pass_release(pass);

@@ -220,6 +220,7 @@ static void look(struct layer_pass *pass)
         return;
     }
     if (view.state == BLOB_FAILED || (view.size != BLOB_SIZE_UNKNOWN && view.size != file->size)) {
+        pass->retry_after_s = view.retry_after_s;
         end(pass, view.state == BLOB_FAILED ? view.err : ERR_SIZE_MISMATCH);
         return;
     }

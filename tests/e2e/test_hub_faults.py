@@ -165,6 +165,40 @@ def test_a_person_makes_a_job_of_what_a_client_asked_for(mirror_of, hub):
     assert len(imports(mirror)) == 1
 
 
+# -- the large files
+
+
+@pytest.mark.parametrize("after", [3, 6])
+def test_what_a_hub_says_to_wait_for_a_large_file_is_waited(after, mirror_of, hub):
+    """Also when it is more than a fill would wait for its clients."""
+    files = {"onnx/model.onnx": noise(5 * MiB, 1)}
+    hub.add("Org/Model", files, large=list(files))
+    at = refuse(hub, "/resolve/", 429, after, times=2)
+    mirror = mirror_of(hub)
+    waiters = Threads(1, lambda _: command(mirror, "import", "org/model", "--wait"))
+    report = wait_until(lambda: paused(mirror), "it pauses")
+    assert "limits" in report["error"] and '"onnx/model.onnx"' in report["error"]
+    (done,) = waiters.join()
+    assert done.returncode == 0, done
+    first = hub.seen("GET", "/resolve/")[0].time
+    times = sorted(request.time for request in hub.requests if request.time >= first)
+    assert len(at) == 2 and times[1] - at[0] > after - 0.1 and times[2] - at[1] > after - 0.1, (at, times)
+    assert Image(mirror, "hf/org/model").agrees_with(files)
+
+
+@pytest.mark.parametrize("pattern", [ASK, "/tree/", "/resolve/"])
+def test_minutes_are_waited_when_a_hub_says_so(pattern, mirror_of, hub):
+    """The hub's windows have five; a stop ends the wait at once."""
+    files = {"onnx/model.onnx": noise(MiB, 1)}
+    hub.add("Org/Model", files, large=list(files))
+    refuse(hub, pattern, 429, 300)
+    mirror = mirror_of(hub)
+    assert command(mirror, "import", "org/model").returncode == 0
+    wait_until(lambda: paused(mirror), "it pauses")
+    assert [line for line in mirror.log(event="import") if "again in 300 s" in line["message"]]
+    assert len(hub.seen("GET", pattern)) == 1
+
+
 # -- the hub's reason
 
 
