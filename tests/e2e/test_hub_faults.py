@@ -8,7 +8,7 @@ import pytest
 
 from harness.imports import command, imports, state
 from harness.model import Image
-from harness.util import MiB, Threads, noise, wait_until
+from harness.util import Gate, MiB, Threads, noise, wait_until
 
 SMALL = {"README.md": b"# A model\n", "config.json": b'{"a":1}\n', "onnx/model.onnx": noise(100_000, 1)}
 ASK = "/api/models/.*/revision/"
@@ -165,6 +165,33 @@ def test_a_person_makes_a_job_of_what_a_client_asked_for(mirror_of, hub):
     assert len(imports(mirror)) == 1
 
 
+# -- a stop
+
+
+def test_who_waits_for_an_import_is_told_of_a_stop(mirror_of, hub):
+    """At once, not when drain_timeout is over."""
+    hub.add("Org/Model", SMALL)
+    gate = Gate()
+    hub.on("GET", "/tree/", head_gate=gate)
+    mirror = mirror_of(hub, drain_timeout="1h", serve_threads=1)
+    clients = [mirror.connect() for _ in range(6)]
+    for i, client in enumerate(clients):
+        client.request("HEAD" if i % 2 else "GET", LATEST, PATIENT)
+    gate.wait_reached()
+    assert mirror.get("/v2/").status == 200  # whose head was read behind theirs
+    mirror.stop()
+    gate.open()
+    for i, client in enumerate(clients):
+        client.head()
+        reply = client.drain(keep=True)
+        assert reply.status == 503 and reply.headers["connection"] == "close", reply
+        assert i % 2 or "stopping" in reply.json["errors"][0]["message"], reply
+        assert client.at_end()
+        client.close()
+    mirror.start()
+    assert Image(mirror, "hf/org/model", headers=PATIENT).agrees_with(SMALL)
+
+
 # -- the large files
 
 
@@ -195,7 +222,7 @@ def test_minutes_are_waited_when_a_hub_says_so(pattern, mirror_of, hub):
     mirror = mirror_of(hub)
     assert command(mirror, "import", "org/model").returncode == 0
     wait_until(lambda: paused(mirror), "it pauses")
-    assert [line for line in mirror.log(event="import") if "again in 300 s" in line["message"]]
+    wait_until(lambda: any("again in 300 s" in line.get("message", "") for line in mirror.log(event="import")), "it is logged")
     assert len(hub.seen("GET", pattern)) == 1
 
 
