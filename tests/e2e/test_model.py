@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from harness.content import Made
+from harness.hub import Hub
 from harness.model import Image, layers_of
 from harness.util import Gate, MiB, Threads, in_threads, noise, wait_until
 
@@ -243,11 +244,31 @@ def test_a_hub_that_limits_and_breaks(mirror_of, hub):
     hub.add("Org/Model", files)
     hub.on("GET", "/tree/", times=1, status=500)
     hub.on("GET", "/resolve/.*/config.json", times=1, status=429, headers=[("Retry-After", "1")])
+    hub.on("GET", "/resolve/.*/model-1", times=1, status=503, headers=[("Retry-After", "1")])
     hub.cdn.on("GET", "model-1", times=2, cut=3 * MiB)
     hub.cdn.on("GET", "model-2", times=1, status=403)
     mirror = mirror_of(hub)
     image = Image(mirror, "hf/org/model", headers={"User-Agent": "skopeo/1"})
     assert image.agrees_with(files)
+
+
+def test_a_hub_that_limits_does_not_keep_another_from_helping(entrepot, hub):
+    """Both have the model; the first tells to come again tomorrow, and the second is asked at once."""
+    with Hub() as other:
+        hub.add("Org/Model", SMALL | LARGE)
+        other.add("Org/Model", SMALL | LARGE)
+        config = f"upstreams:\n  hf:\n    url: {hub.url}\n  depot.ai:\n    type: huggingface\n    url: {other.url}\n"
+        mirror = entrepot(None, config=config)
+        image = Image(mirror, "hf/org/model")
+        assert Image(mirror, "depot.ai/org/model").digest == image.digest
+        mirror.stop()
+        shutil.rmtree(mirror.cache / "blobs")
+        (mirror.cache / "blobs").mkdir()
+        mirror.start()
+        limited = hub.on("GET", "/resolve/", status=503, headers=[("Retry-After", "86400")])
+        reply = mirror.get(f"/v2/hf/org/model/blobs/{image.digests[0]}", keep=False)
+        assert (reply.status, reply.end, reply.sha256) == (200, "complete", image.digests[0]), reply
+        assert len(limited.hits) == 1
 
 
 def test_a_hub_that_is_gone_leaves_the_old_image(mirror_of, hub):
