@@ -10,7 +10,7 @@
 #include "wire/http.h"
 
 enum {
-    LARGE = 64 << 20, /* a blob that is no larger is brought by one plain GET */
+    LARGE = 64 << 20, /* a blob that is no larger is brought by one request */
     STRAYS_MAX = 3,
     NEIGHBOURS_MAX = 2048,
     LOOKS_MAX = 65536,
@@ -30,7 +30,7 @@ struct segment {
     uint64_t started_us;
     unsigned turn;   /* segments->turns when it began */
     bool answered;   /* the head of a good answer has come */
-    bool parted;     /* a part was asked for */
+    bool parted;     /* a part was asked for, with a Range */
     bool is_guess;   /* nobody knows yet whether there is as much as was asked for */
     bool is_extra;   /* others had an answer before it had */
     bool is_surplus; /* another one that runs brings all of it */
@@ -413,10 +413,11 @@ static void start(struct segments *segments, struct extent range)
         segment->is_guess = true;
     }
     if (range.end == size)
-        range.end = UINT64_MAX; /* to its end; and from its start that is a plain GET */
+        range.end = UINT64_MAX; /* to its end */
     segment->segments = segments;
     segment->source = *segments->source;
-    segment->parted = range.start > 0 || range.end != UINT64_MAX;
+    segment->parted = range.start > 0 || range.end != UINT64_MAX ||
+                      (source_wants_parts(segments->source) && !segments->whole_only);
     segment->asked = range;
     segment->at = range.start;
     segment->end = segment->announced = range.end;
@@ -425,7 +426,7 @@ static void start(struct segments *segments, struct extent range)
     list_append(&segments->running, &segment->node);
     segments->count++;
     segment->call = source_call(&segment->source, segments->calls, &blob_of(segments)->digest,
-                                range, segments->target, &events, segment);
+                                range, segment->parted, segments->target, &events, segment);
     note_extra(segments);
 }
 

@@ -235,6 +235,21 @@ def test_more_large_files_than_layers_need_no_network(mirror_of, hub):
     assert len(image.layers) == 2
 
 
+@pytest.mark.parametrize("gives", ["parts only", "the whole only"])
+def test_a_cdn_with_a_mind_of_its_own(gives, mirror_of, hub):
+    """4.2: a GET without a Range is refused for a large file; who may say which size is large? All are asked for
+    parts, and the whole in their place is as good."""
+    files = {"README.md": b"# A model\n", "a.bin": Made(MiB, 1), "b.bin": Made(20 * MiB, 2), "c.bin": Made(64 * MiB, 3)}
+    hub.add("Org/Model", files, large=[name for name in files if name.endswith(".bin")])
+    if gives == "parts only":
+        hub.cdn.big = 0
+    else:
+        hub.cdn.on("GET", "", ignore_range=True)
+    assert Image(mirror_of(hub), "hf/org/model").agrees_with(files)
+    assert [len(hub.cdn.seen("GET", name)) for name in files] == [0, 1, 1, 1]
+    assert hub.cdn.body_bytes() == 85 * MiB
+
+
 # -- a hub in trouble
 
 
