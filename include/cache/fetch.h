@@ -15,7 +15,8 @@
  *
  * Of a blob whose chunks have numbers in the index only verified ones are published (verifier.h). A
  * source that sent a wrong one is asked after the others; when it comes wrong again and again the
- * fetch fails, and those that were right stay.
+ * fetch fails, and those that were right stay. Numbers that are a claim (chunk_record.h) count only
+ * for a fetch that a hub's file began, and are taken for wrong before what was published is.
  *
  * Readers see the blob COMPLETE at the end of HASH (LEARN for a manifest, so that what it names is
  * known when its reader asks for it); SETTLE makes it last (fsync, rename, record) behind their

@@ -565,8 +565,7 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
         take_given(fetch);
         return;
     }
-    enum err err =
-        source->is_manifest ? OK : intake_verify_chunks(&fetch->intake, &fetcher->loop, on_verdict);
+    enum err err = intake_verify_chunks(&fetch->intake, &fetcher->loop, source, on_verdict);
     if (err == OK)
         ask_on(fetch);
     else

@@ -127,7 +127,8 @@ static void take_back(struct verifier *verifier, struct verifier_chunk *chunk,
 {
     uint64_t length = verdict->range.end - verdict->range.start;
 
-    verdict->has_older = extents_missing(&verifier->blob->present, verdict->range) < length;
+    verdict->has_older = !verifier->numbers.is_claimed &&
+                         extents_missing(&verifier->blob->present, verdict->range) < length;
     verdict->is_mixed = chunk->is_mixed;
     verdict->sender = &verifier->senders[chunk->sender - 1];
     if (verdict->err == ERR_CHUNK_MISMATCH && chunk->wrongs < UINT8_MAX)
