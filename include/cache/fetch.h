@@ -15,7 +15,9 @@
  *
  * Of a blob whose chunks have numbers in the index only verified ones are published (verifier.h). A
  * source that sent a wrong one is asked after the others; when it comes wrong again and again the
- * fetch fails, and those that were right stay. Numbers that are a claim (chunk_record.h) count only
+ * fetch fails, and those that were right stay. What has come of a chunk that is not whole does not
+ * stay at a stop, no more than at a crash: so many requests run at once that this is half of
+ * `checkpoint` at most, or one chunk. Numbers that are a claim (chunk_record.h) count only
  * for a fetch that a hub's file began, and are taken for wrong before what was published is.
  *
  * Readers see the blob COMPLETE at the end of HASH (LEARN for a manifest, so that what it names is

@@ -28,8 +28,9 @@ uint64_t portion_size(const struct config *config, uint64_t missing, uint64_t ra
 /*
  * How many requests may run at once: blob_connections, and PORTION_PARKED_EXTRA more where the next
  * one is for a reader who waits for it (`is_parked`); at most `crowd`, which is what the upstream
- * bears.
+ * bears. `cell`: so many bytes are lost with a crash as long as not all of them are here, or 0: as
+ * many cells may be under way as make half of `checkpoint`, and one in any case.
  */
-uint64_t portion_count(const struct config *config, bool is_parked, uint64_t crowd);
+uint64_t portion_count(const struct config *config, bool is_parked, uint64_t crowd, uint64_t cell);
 
 #endif

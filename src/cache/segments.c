@@ -489,9 +489,10 @@ static bool cut_for_parked(void *argument, const struct extent *ranges, size_t c
 static bool may_start(const struct look *look, bool is_parked)
 {
     const struct segments *segments = look->segments;
+    uint64_t cell = intake_has_cells(segments->intake) ? intake_grid(segments->intake) : 0;
+    uint64_t crowd = upstream_crowd(segments->source->upstream);
 
-    if (segments->count >=
-        portion_count(config_of(segments), is_parked, upstream_crowd(segments->source->upstream)))
+    if (segments->count >= portion_count(config_of(segments), is_parked, crowd, cell))
         return false;
     if (segments->count == 0 || look->takes_ranges)
         return true;

@@ -10,7 +10,7 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-static const struct config config = {.blob_connections = 8};
+static const struct config config = {.blob_connections = 8, .checkpoint = 64 * MIB};
 
 static void portion_size__is_what_a_connection_brings_in_a_second(void **state)
 {
@@ -34,10 +34,25 @@ static void portion_size__is_less_at_the_end(void **state)
 static void portion_count__is_the_least_that_anybody_sets(void **state)
 {
     (void)state;
-    assert_int_equal(portion_count(&config, false, UINT_MAX), 8);
-    assert_int_equal(portion_count(&config, true, UINT_MAX), 8 + PORTION_PARKED_EXTRA);
-    assert_int_equal(portion_count(&config, false, 3), 3);
-    assert_int_equal(portion_count(&config, true, 3), 3);
+    assert_int_equal(portion_count(&config, false, UINT_MAX, 0), 8);
+    assert_int_equal(portion_count(&config, true, UINT_MAX, 0), 8 + PORTION_PARKED_EXTRA);
+    assert_int_equal(portion_count(&config, false, 3, 0), 3);
+    assert_int_equal(portion_count(&config, true, 3, 0), 3);
+}
+
+static void portion_count__is_what_a_crash_may_cost(void **state)
+{
+    struct config other = {.blob_connections = 16, .checkpoint = 40 * MIB};
+
+    (void)state;
+    assert_int_equal(portion_count(&config, false, UINT_MAX, 4 * MIB), 8);
+    assert_int_equal(portion_count(&config, true, UINT_MAX, 4 * MIB), 8);
+    assert_int_equal(portion_count(&config, true, 3, 4 * MIB), 3);
+    assert_int_equal(portion_count(&other, false, UINT_MAX, 4 * MIB), 5);
+    other.checkpoint = 8 * MIB;
+    assert_int_equal(portion_count(&other, true, UINT_MAX, 4 * MIB), 1);
+    other.checkpoint = MIB;
+    assert_int_equal(portion_count(&other, true, UINT_MAX, 4 * MIB), 1);
 }
 
 int main(void)
@@ -46,6 +61,7 @@ int main(void)
         cmocka_unit_test(portion_size__is_what_a_connection_brings_in_a_second),
         cmocka_unit_test(portion_size__is_less_at_the_end),
         cmocka_unit_test(portion_count__is_the_least_that_anybody_sets),
+        cmocka_unit_test(portion_count__is_what_a_crash_may_cost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
