@@ -66,8 +66,8 @@ enum err source_read_head(struct call *call, int status, struct extent asked,
 void source_note_held(const struct source *source, struct index *index, const struct digest *digest,
                       uint64_t size, bool learned);
 
-/* The call's error, in terms of what was asked for: 404 becomes BLOB_UNKNOWN or MANIFEST_UNKNOWN.
- */
+/* The call's error, in terms of what was asked for: 404, whatever a hub says is not there, becomes
+ * BLOB_UNKNOWN or MANIFEST_UNKNOWN. */
 enum err source_err(const struct source *source, enum err err);
 
 /* Whether `err` is our own: no source is to blame for it, and none would do better. */

@@ -126,9 +126,10 @@ void source_note_held(const struct source *source, struct index *index, const st
 
 enum err source_err(const struct source *source, enum err err)
 {
-    if (err == ERR_NAME_UNKNOWN)
-        return source->is_manifest ? ERR_MANIFEST_UNKNOWN : ERR_BLOB_UNKNOWN;
-    return err;
+    if (source->is_manifest)
+        return err == ERR_NAME_UNKNOWN ? ERR_MANIFEST_UNKNOWN : err;
+    /* A hub may miss the commit: also that is not for whoever asks for a blob. */
+    return err == ERR_NAME_UNKNOWN || err == ERR_MANIFEST_UNKNOWN ? ERR_BLOB_UNKNOWN : err;
 }
 
 bool source_is_refusal(enum err err)
