@@ -61,7 +61,7 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
                  struct buf *given, const char *media_type);
 
 /* Somebody else wants something of the blob, and has one more source for it, to be asked when the
- * others have refused. */
+ * others have refused; NULL: he has none. */
 void fetch_join(struct fetch *fetch, const struct source *source);
 
 /* Fails what can be failed now, with ERR_STOPPING; what has been verified is left to settle. The

@@ -463,6 +463,8 @@ struct call *call_start(struct calls *calls, const struct call_request *request,
     struct buf text = {0};
 
     loop_check_thread(calls->loop);
+    /* Else it would be a part of the host's name, and the hub's token would go there. */
+    CHECK(!request->upstream->config->is_hub || request->path[0] == '/');
     call->calls = calls;
     call->upstream = request->upstream;
     call->events = events;

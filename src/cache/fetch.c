@@ -574,7 +574,8 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
 
 void fetch_join(struct fetch *fetch, const struct source *source)
 {
-    sources_add(&fetch->sources, source);
+    if (source != NULL)
+        sources_add(&fetch->sources, source);
     go_on(fetch);
 }
 

@@ -11,7 +11,7 @@ import pytest
 from harness.content import Made
 from harness.hub import Hub
 from harness.model import Image, layers_of
-from harness.util import Gate, MiB, Threads, in_threads, noise, wait_until
+from harness.util import Gate, MiB, Threads, digest_of, in_threads, noise, wait_until
 
 SMALL = {
     "README.md": b"# A model\n",
@@ -147,6 +147,27 @@ def test_an_import_outlives_the_process(how, mirror_of, hub):
     image = Image(mirror, "hf/org/model", headers={"User-Agent": "skopeo/1"})
     assert image.agrees_with(files)
     assert hub.cdn.body_bytes("model-1") == LARGE["model-1.safetensors"].size
+
+
+def test_a_document_is_not_asked_for_where_it_was_not_made(entrepot, hub, upstream):
+    """A registry is being asked for a blob that is an image's config as well; when it refuses, the config is made."""
+    hub.add("Org/Model", SMALL)
+    mirror, gate = entrepot({"hf": hub.url, "docker.io": upstream.url}), Gate()
+    digest = Image(mirror, "hf/org/model").manifests[0]["config"]["digest"]
+    mirror.stop()
+    shutil.rmtree(mirror.cache / "blobs")
+    (mirror.cache / "blobs").mkdir()
+    mirror.start()
+    asked = len(hub.requests)
+    upstream.on("GET", digest, head_gate=gate, status=404)
+    other = Threads(1, lambda _: mirror.get(f"/v2/library/x/blobs/{digest}").status)
+    gate.wait_reached()
+    ours = Threads(1, lambda _: mirror.get(f"/v2/hf/org/model/blobs/{digest}"))
+    wait_until(lambda: mirror.metric("entrepot_readers_coalesced_total") == 1, "both wait for the registry")
+    gate.open()
+    (reply,) = ours.join()
+    assert reply.status == 200 and digest_of(reply.body) == digest, reply
+    assert other.join() == [404] and len(hub.requests) == asked
 
 
 # -- names, and what a hub refuses
