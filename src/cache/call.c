@@ -211,18 +211,21 @@ static void note_status(const struct call *call)
         upstream_was_ill(call->upstream);
 }
 
-/* A hub's refusal says more than its status does. */
+/* A hub's refusal says more than its status does; and a 503 that tells how long to stay away limits
+ * us, as a registry's does. */
 static void read_refusal(struct call *call, struct transfer *transfer)
 {
-    struct view retry_after = transfer_field(transfer, "Retry-After");
+    uint64_t wait = hub_refusal_wait(transfer_field(transfer, "RateLimit"),
+                                     transfer_field(transfer, "Retry-After"), clock_wall_s(),
+                                     call->status == 429 ? LIMITED_PAUSE_S : 0);
 
     call->refusal =
         hub_refusal_read((unsigned)call->status, transfer_field(transfer, "X-Error-Code"),
                          transfer_field(transfer, "X-Error-Message"),
                          view_of(call->request.repository), &call->sentence);
-    if (call->refusal == ERR_UPSTREAM_LIMITED)
-        call->retry_after = hub_refusal_wait(transfer_field(transfer, "RateLimit"), retry_after,
-                                             clock_wall_s(), LIMITED_PAUSE_S);
+    if (call->status == 503 && wait > 0)
+        call->refusal = ERR_UPSTREAM_LIMITED;
+    call->retry_after = call->refusal == ERR_UPSTREAM_LIMITED ? wait : 0;
 }
 
 static enum err on_head(struct transfer *transfer, int status)
@@ -460,6 +463,8 @@ struct call *call_start(struct calls *calls, const struct call_request *request,
     struct buf text = {0};
 
     loop_check_thread(calls->loop);
+    /* Else it would be a part of the host's name, and the hub's token would go there. */
+    CHECK(!request->upstream->config->is_hub || request->path[0] == '/');
     call->calls = calls;
     call->upstream = request->upstream;
     call->events = events;

@@ -9,8 +9,9 @@ import shutil
 import pytest
 
 from harness.content import Made
+from harness.hub import Hub
 from harness.model import Image, layers_of
-from harness.util import Gate, MiB, Threads, in_threads, noise, wait_until
+from harness.util import Gate, MiB, Threads, digest_of, in_threads, noise, wait_until
 
 SMALL = {
     "README.md": b"# A model\n",
@@ -148,6 +149,27 @@ def test_an_import_outlives_the_process(how, mirror_of, hub):
     assert hub.cdn.body_bytes("model-1") == LARGE["model-1.safetensors"].size
 
 
+def test_a_document_is_not_asked_for_where_it_was_not_made(entrepot, hub, upstream):
+    """A registry is being asked for a blob that is an image's config as well; when it refuses, the config is made."""
+    hub.add("Org/Model", SMALL)
+    mirror, gate = entrepot({"hf": hub.url, "docker.io": upstream.url}), Gate()
+    digest = Image(mirror, "hf/org/model").manifests[0]["config"]["digest"]
+    mirror.stop()
+    shutil.rmtree(mirror.cache / "blobs")
+    (mirror.cache / "blobs").mkdir()
+    mirror.start()
+    asked = len(hub.requests)
+    upstream.on("GET", digest, head_gate=gate, status=404)
+    other = Threads(1, lambda _: mirror.get(f"/v2/library/x/blobs/{digest}").status)
+    gate.wait_reached()
+    ours = Threads(1, lambda _: mirror.get(f"/v2/hf/org/model/blobs/{digest}"))
+    wait_until(lambda: mirror.metric("entrepot_readers_coalesced_total") == 1, "both wait for the registry")
+    gate.open()
+    (reply,) = ours.join()
+    assert reply.status == 200 and digest_of(reply.body) == digest, reply
+    assert other.join() == [404] and len(hub.requests) == asked
+
+
 # -- names, and what a hub refuses
 
 
@@ -234,6 +256,21 @@ def test_more_large_files_than_layers_need_no_network(mirror_of, hub):
     assert len(image.layers) == 2
 
 
+@pytest.mark.parametrize("gives", ["parts only", "the whole only"])
+def test_a_cdn_with_a_mind_of_its_own(gives, mirror_of, hub):
+    """4.2: a GET without a Range is refused for a large file; who may say which size is large? All are asked for
+    parts, and the whole in their place is as good."""
+    files = {"README.md": b"# A model\n", "a.bin": Made(MiB, 1), "b.bin": Made(20 * MiB, 2), "c.bin": Made(64 * MiB, 3)}
+    hub.add("Org/Model", files, large=[name for name in files if name.endswith(".bin")])
+    if gives == "parts only":
+        hub.cdn.big = 0
+    else:
+        hub.cdn.on("GET", "", ignore_range=True)
+    assert Image(mirror_of(hub), "hf/org/model").agrees_with(files)
+    assert [len(hub.cdn.seen("GET", name)) for name in files] == [0, 1, 1, 1]
+    assert hub.cdn.body_bytes() == 85 * MiB
+
+
 # -- a hub in trouble
 
 
@@ -243,11 +280,31 @@ def test_a_hub_that_limits_and_breaks(mirror_of, hub):
     hub.add("Org/Model", files)
     hub.on("GET", "/tree/", times=1, status=500)
     hub.on("GET", "/resolve/.*/config.json", times=1, status=429, headers=[("Retry-After", "1")])
+    hub.on("GET", "/resolve/.*/model-1", times=1, status=503, headers=[("Retry-After", "1")])
     hub.cdn.on("GET", "model-1", times=2, cut=3 * MiB)
     hub.cdn.on("GET", "model-2", times=1, status=403)
     mirror = mirror_of(hub)
     image = Image(mirror, "hf/org/model", headers={"User-Agent": "skopeo/1"})
     assert image.agrees_with(files)
+
+
+def test_a_hub_that_limits_does_not_keep_another_from_helping(entrepot, hub):
+    """Both have the model; the first tells to come again tomorrow, and the second is asked at once."""
+    with Hub() as other:
+        hub.add("Org/Model", SMALL | LARGE)
+        other.add("Org/Model", SMALL | LARGE)
+        config = f"upstreams:\n  hf:\n    url: {hub.url}\n  depot.ai:\n    type: huggingface\n    url: {other.url}\n"
+        mirror = entrepot(None, config=config)
+        image = Image(mirror, "hf/org/model")
+        assert Image(mirror, "depot.ai/org/model").digest == image.digest
+        mirror.stop()
+        shutil.rmtree(mirror.cache / "blobs")
+        (mirror.cache / "blobs").mkdir()
+        mirror.start()
+        limited = hub.on("GET", "/resolve/", status=503, headers=[("Retry-After", "86400")])
+        reply = mirror.get(f"/v2/hf/org/model/blobs/{image.digests[0]}", keep=False)
+        assert (reply.status, reply.end, reply.sha256) == (200, "complete", image.digests[0]), reply
+        assert len(limited.hits) == 1
 
 
 def test_a_hub_that_is_gone_leaves_the_old_image(mirror_of, hub):
