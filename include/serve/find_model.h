@@ -13,7 +13,8 @@
 void find_model_check(struct request *request, struct upstream *upstream,
                       struct flight_caller *caller);
 
-/* Whether the digest that is asked for is that of a document that was made here. */
+/* Whether the digest that is asked for is that of a document that was made here; in which
+ * repositories it is to be found, it does not say. */
 bool find_model_is_document(const struct request *request);
 
 /* Has the document that is asked for put into its blob. False: we know none of that digest. */

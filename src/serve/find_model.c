@@ -19,19 +19,24 @@ void find_model_check(struct request *request, struct upstream *upstream,
                  caller);
 }
 
-static bool get(const struct request *request, struct buf *out)
+/* The document of that digest; its bytes lie in `value`, which the caller releases. */
+static bool get(const struct request *request, struct buf *value,
+                struct document_record *ret_record)
 {
     const struct digest *digest = &request->route.digest;
 
     return digest->algorithm == DIGEST_SHA256 &&
-           index_get_note(request->services->store->index, INDEX_NOTE_DOCUMENT, digest->bytes, out);
+           index_get_note(request->services->store->index, INDEX_NOTE_DOCUMENT, digest->bytes,
+                          value) &&
+           document_record_decode(view_of_buf(value), ret_record);
 }
 
 bool find_model_is_document(const struct request *request)
 {
+    struct document_record record;
     struct buf value = {0};
 
-    bool is_document = get(request, &value);
+    bool is_document = get(request, &value, &record);
     buf_release(&value);
     return is_document;
 }
@@ -42,7 +47,7 @@ bool find_model_document(struct request *request)
     struct document_record record;
     struct buf value = {0};
 
-    bool found = get(request, &value) && document_record_decode(view_of_buf(&value), &record);
+    bool found = get(request, &value, &record);
     if (found)
         fetcher_give(services->fetchers, request->blob, &request->source, record.bytes.data,
                      record.bytes.length,

@@ -303,3 +303,43 @@ def test_documents_that_were_evicted_are_made_again(mirror_of, hub):
         asked = len(hub.requests)
         assert set(in_threads(8, lambda _: Image(mirror, "hf/org/model").digest)) == {before}
         assert len(hub.requests) == asked
+
+
+def test_a_digest_that_nobody_has_is_refused_each_time(mirror_of, hub):
+    """It was 404 once, and then waited for until 504."""
+    hub.add("Org/Model", SMALL)
+    mirror = mirror_of(hub)
+    unknown = "sha256:" + "0" * 64
+    for name in ("hf/org/model", "hf/any/thing"):
+        for kind, code in (("manifests", "MANIFEST_UNKNOWN"), ("blobs", "BLOB_UNKNOWN")):
+            target = f"/v2/{name}/{kind}/{unknown}"
+            for reply in [mirror.get(target) for _ in range(3)] + in_threads(4, lambda _: mirror.get(target)):
+                assert reply.status == 404 and reply.json["errors"][0]["code"] == code, reply
+            assert mirror.head(target).status == 404
+    assert not hub.requests
+
+
+def test_documents_are_those_of_their_repository(mirror_of, hub):
+    """Whether they are cached or were evicted: a name that never was imported has nothing of another."""
+    hub.add("Org/Model", SMALL)
+    mirror = mirror_of(hub, tag_ttl="1h")
+    image = Image(mirror, "hf/org/model")
+    manifests = [image.digest, *(each["digest"] for each in image.index["manifests"])]
+    targets = [f"manifests/{digest}" for digest in manifests]
+    targets += [f"blobs/{each['config']['digest']}" for each in image.manifests]
+    asked = len(hub.requests)
+    for _ in ("cached", "evicted"):
+        for method in ("HEAD", "GET"):
+            replies = [mirror.get(f"/v2/hf/any/thing/{target}", method=method) for target in targets]
+            assert [reply.status for reply in replies] == [404] * len(targets), replies
+            replies = [mirror.get(f"/v2/hf/org/model/{target}", method=method) for target in targets]
+            assert [reply.status for reply in replies] == [200] * len(targets), replies
+            assert [reply.headers["docker-content-digest"] for reply in replies] == [
+                target.partition("/")[2] for target in targets
+            ]
+        assert mirror.get(f"/v2/hf/any/thing/blobs/{image.digests[0]}").status == 404
+        mirror.stop()
+        shutil.rmtree(mirror.cache / "blobs")
+        (mirror.cache / "blobs").mkdir()
+        mirror.start()
+    assert len(hub.requests) == asked
