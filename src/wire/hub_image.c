@@ -81,9 +81,7 @@ static bool take_repository(struct view name, struct hub_image *image)
 
     if (!view_copy(name, image->repository, sizeof(image->repository)))
         return false;
-    for (char *c = image->repository; *c != '\0'; c++)
-        if (*c >= 'A' && *c <= 'Z')
-            *c = (char)(*c | ' ');
+    grammar_lower(image->repository);
     return grammar_is_repository(view_of(image->repository)) &&
            hub_name_parse(view_of(image->repository), &hub_name);
 }

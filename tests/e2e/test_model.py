@@ -170,6 +170,20 @@ def test_names_are_the_hubs_own(mirror_of, hub):
     assert Image(mirror, "hf/datasets/org/set").agrees_with({"data.csv": b"1,2\n"})
 
 
+def test_a_request_may_write_a_name_in_any_case(entrepot, hub):
+    """As the hub's page has it: it is one image, and one import."""
+    hub.add("Org/Model-2.5", SMALL)
+    config = f"upstreams:\n  hf: {{url: '{hub.url}'}}\n  depot.ai: {{type: huggingface, url: '{hub.url}'}}\n"
+    mirror = entrepot(None, config=config)
+    image = Image(mirror, "hf/Org/Model-2.5")
+    assert image.agrees_with(SMALL) and Image(mirror, "hf/org/model-2.5").digest == image.digest
+    assert len(hub.seen("GET", "/tree/")) == 1
+    assert Image(mirror, "depot.ai/ORG/model-2.5").digest == image.digest
+    assert mirror.get("/v2/Org/Model-2.5/manifests/latest?ns=depot.ai").body == image.reply.body
+    reply = mirror.get(f"/v2/hf/Org/Model-2.5/blobs/{image.digests[0]}", keep=False)
+    assert (reply.status, reply.sha256) == (200, image.digests[0])
+
+
 def test_lists_of_a_hub(mirror_of, hub):
     hub.add("Org/Model", SMALL)
     mirror = mirror_of(hub)
