@@ -2,7 +2,7 @@
 #define WIRE_HUB_IMAGE_H
 
 /*
- * What people call an image of a hub, at a command line:
+ * What people call an image of a hub, at a command line or over HTTP:
  *
  *   hf/org/model                      the upstream's name, the repository; the tag "latest"
  *   hf/datasets/org/name:v1.0         a data set, a tag
@@ -37,6 +37,14 @@ struct hub_image {
  * config is meant. */
 bool hub_image_parse(const struct config *config, struct view text, struct hub_image *ret_image,
                      struct buf *problem);
+
+/*
+ * Takes such a name, still to be parsed, out of what was sent over HTTP: `image=` in a query or in
+ * a form, percent-encoded; in a body also JSON, {"image": "hf/org/model:tag"} with no other member.
+ * False: there is none, or, with a sentence in `problem`, it cannot be read.
+ */
+bool hub_image_in_query(struct view query, char ret_name[HUB_IMAGE_SIZE], struct buf *problem);
+bool hub_image_in_body(struct view body, char ret_name[HUB_IMAGE_SIZE], struct buf *problem);
 
 /* Prints "hf/org/model:tag" and returns `out`. */
 const char *hub_image_print(const struct config *config, const struct hub_image *image,

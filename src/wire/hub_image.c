@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/problem.h"
+#include "wire/bounded_json.h"
+#include "wire/http.h"
 
 enum { TEXT_MAX = 1024 };
 
@@ -110,6 +112,49 @@ bool hub_image_parse(const struct config *config, struct view text, struct hub_i
     }
     buf_release(&sentence);
     return good;
+}
+
+/* ---- over HTTP ---- */
+
+bool hub_image_in_query(struct view query, char ret_name[HUB_IMAGE_SIZE], struct buf *problem)
+{
+    struct view value;
+
+    if (!http_query_value(query, VIEW("image"), &value))
+        return false;
+    if (http_percent_decode(value, ret_name, HUB_IMAGE_SIZE))
+        return true;
+    buf_append_text(problem, "the image's name is too long, or wrongly encoded");
+    return false;
+}
+
+static bool read_json(struct view body, char *ret_name, struct buf *problem)
+{
+    static const struct bounded_json_limits limits = {.containers = 10, .values = 100};
+    const char *fault = NULL;
+    json_t *root = bounded_json_load(body, &limits, &fault);
+    const json_t *image = json_object_get(root, "image");
+
+    if (root == NULL)
+        buf_printf(problem, "the body %s", fault);
+    else if (!json_is_string(image) || json_object_size(root) != 1)
+        buf_append_text(problem, "the body is to be {\"image\": \"hf/org/model:tag\"}");
+    else if (!view_copy((struct view){json_string_value(image), json_string_length(image)},
+                        ret_name, HUB_IMAGE_SIZE))
+        buf_append_text(problem, "the image's name is too long");
+    json_decref(root);
+    return problem->length == 0;
+}
+
+bool hub_image_in_body(struct view body, char ret_name[HUB_IMAGE_SIZE], struct buf *problem)
+{
+    while (body.length > 0 && strchr(" \t\r\n", body.data[0]) != NULL)
+        body = (struct view){body.data + 1, body.length - 1};
+    while (body.length > 0 && strchr(" \t\r\n", body.data[body.length - 1]) != NULL)
+        body.length--;
+    if (view_starts_with(body, VIEW("{")))
+        return read_json(body, ret_name, problem);
+    return hub_image_in_query(body, ret_name, problem);
 }
 
 const char *hub_image_print(const struct config *config, const struct hub_image *image,
