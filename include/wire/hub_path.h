@@ -31,6 +31,14 @@ void hub_path_file(struct buf *path, struct view repository, struct view revisio
                    struct view file);
 
 /*
+ * Whether the hub itself answers there, as far as its redirects say: below `prefix`, which is that
+ * of the configured URL, in its API or at a file's address (.../resolve/...), in a path without
+ * parts "." or "..". A CDN may live under the hub's own name, and its signed URLs want no token.
+ * `target` is a path, perhaps with its query.
+ */
+bool hub_path_is_own(struct view target, struct view prefix);
+
+/*
  * Where the next page is: path and query of a link's target (http_link_next), a view into it, to be
  * put behind the base URL. A hub writes its public name, https://huggingface.co, into its links,
  * also when we ask a mirror of it; so scheme and host are dropped, whatever they are, and a page

@@ -68,6 +68,21 @@ static bool has_dots(struct view path)
     return false;
 }
 
+bool hub_path_is_own(struct view target, struct view prefix)
+{
+    size_t length = 0;
+
+    while (length < target.length && target.data[length] != '?' && target.data[length] != '#')
+        length++;
+    struct view path = {target.data, length};
+    if (!take(&path, prefix) || has_dots(path))
+        return false;
+    if (!view_starts_with(path, VIEW("/")))
+        return false;
+    return view_starts_with(path, VIEW("/api/")) ||
+           memmem(path.data, path.length, "/resolve/", sizeof("/resolve/") - 1) != NULL;
+}
+
 /* Drops "https://host" off the front of an http(s) URL. */
 static struct view drop_host(struct view target)
 {

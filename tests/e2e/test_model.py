@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from harness.content import Made
+from harness.delivery import deliver
 from harness.model import Image, layers_of
 from harness.util import Gate, MiB, Threads, in_threads, noise, wait_until
 
@@ -230,6 +231,21 @@ def test_a_token_opens_what_is_gated(entrepot, hub, tmp_path):
     mirror = entrepot(None, config=config)
     assert Image(mirror, "hf/org/gated").agrees_with(SMALL)
     assert not [request for request in hub.cdn.requests if "authorization" in request.headers]
+
+
+def test_a_cdn_under_the_hubs_own_name_gets_no_token(entrepot, hub):
+    """Which may refuse a signed URL that comes with one; and the token is none of its business."""
+    files = {"config.json": b"{}", "model.safetensors": LARGE["model-2.safetensors"]}
+    hub.add("Org/Gated", files)
+    hub.repository("Org/Gated").gated = "manual"
+    hub.token("hf_secret", "Org/Gated")
+    hub.on("GET", "^/Org/Gated/resolve/.*safetensors", status=302, headers=[("Location", "/cdn-lfs/a/b?Signature=1")])
+    cdn = hub.on("GET", "^/cdn-lfs/", call=lambda exchange: deliver(exchange, files["model.safetensors"], []))
+    config = f"upstreams:\n  hf:\n    url: {hub.url}\n    password: hf_secret\n"
+    assert Image(entrepot(None, config=config), "hf/org/gated").agrees_with(files)
+    assert cdn.hits and not [request for request in cdn.hits if "authorization" in request.headers]
+    own = [request for request in hub.requests if request not in cdn.hits]
+    assert {request.headers.get("authorization") for request in own} == {"Bearer hf_secret"}
 
 
 def test_a_list_of_many_pages(mirror_of, hub):

@@ -88,6 +88,8 @@ static void fuzz_paths(struct view text)
         CHECK(view_starts_with(next, VIEW("/api/")) && view_ends_with(text, next));
         CHECK(next.length <= HUB_PATH_NEXT_MAX);
     }
+    if (hub_path_is_own(text, VIEW("/hub")))
+        CHECK(view_starts_with(text, VIEW("/hub/")));
     hub_path_file(&path, VIEW("datasets/a/b"), text, text);
     hub_path_tree(&path, VIEW("gpt2"), text);
     hub_path_info(&path, VIEW("datasets/a/b"), text);

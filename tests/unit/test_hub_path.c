@@ -73,6 +73,42 @@ static void hub_path_file__keeps_slashes_and_encodes_the_rest(void **state)
     assert_string_equal(file_path("m", "main", "/a//b/"), "/m/resolve/main//a//b/");
 }
 
+static void hub_path_is_own__knows_the_api_and_files(void **state)
+{
+    static const struct {
+        const char *target, *prefix;
+        bool is_own;
+    } rows[] = {
+        {"/api/models/a/b/tree/main?cursor=1", "", true},
+        {"/api/resolve-cache/models/a/b/0123/config.json?x=%2F", "", true},
+        {"/a/b/resolve/main/model.safetensors", "", true},
+        {"/datasets/a/b/resolve/main/x", "", true},
+        {"/hub/api/models/a", "/hub", true},
+        {"/hub/a/b/resolve/main/x", "/hub", true},
+        {"/api/models/a", "/hub", false},
+        {"/a/b/resolve/main/x", "/hub", false},
+        {"/hubapi/x", "/hub", false},
+        {"/hubs/a/resolve/main/x", "/hub", false},
+        {"/repos/ab/0123?Signature=1", "", false},
+        {"/cdn/x?next=/a/resolve/b", "", false},
+        {"/cdn/x?y=/api/", "", false},
+        {"/cdn/x#/resolve/x", "", false},
+        {"/cdn/../api/x", "", false},
+        {"/api/%2e%2e/cdn/x", "", false},
+        {"/apiary/x", "", false},
+        {"/api", "", false},
+        {"/xet-bridge-us/x", "", false},
+        {"/", "", false},
+        {"", "", false},
+        {"?x", "", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (hub_path_is_own(view_of(rows[i].target), view_of(rows[i].prefix)) != rows[i].is_own)
+            fail_msg("%s below \"%s\"", rows[i].target, rows[i].prefix);
+}
+
 static void hub_path_next__takes_path_and_query(void **state)
 {
     static const struct {
@@ -151,6 +187,7 @@ int main(void)
         cmocka_unit_test_teardown(hub_path_info__asks_for_a_revision, release),
         cmocka_unit_test_teardown(hub_path_tree__asks_for_all_files, release),
         cmocka_unit_test_teardown(hub_path_file__keeps_slashes_and_encodes_the_rest, release),
+        cmocka_unit_test(hub_path_is_own__knows_the_api_and_files),
         cmocka_unit_test(hub_path_next__takes_path_and_query),
         cmocka_unit_test(hub_path_next__refuses_what_leads_elsewhere),
         cmocka_unit_test(hub_path_next__bounds_a_link),
