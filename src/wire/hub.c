@@ -190,26 +190,54 @@ bool hub_read_info(struct view json, struct hub_info *ret_info, struct buf *prob
 
 /* ---- files ---- */
 
+/* Reads a size. Gives what is wrong with it, or NULL. */
+static const char *read_size(const json_t *size, uint64_t *ret_size)
+{
+    if (!json_is_integer(size))
+        return "has a size that is not a whole number";
+    if (json_integer_value(size) < 0)
+        return "has a size below 0";
+    *ret_size = (uint64_t)json_integer_value(size);
+    return NULL;
+}
+
+/* The size may stand beside `lfs`, or within it, as may the sha256, by one name in a tree and by
+ * another in an info (models.md 4.1); the oid beside it is of the pointer. */
+static const char *read_lfs(const json_t *entry, const json_t *lfs, struct hub_file *file)
+{
+    const json_t *outer = member(entry, "size"), *size = member(lfs, "size");
+    const json_t *sha256 = member(lfs, "oid");
+    uint64_t other = 0;
+
+    if (!json_is_object(lfs))
+        return "has an `lfs` that is not an object";
+    if (size == NULL && outer == NULL)
+        return "has no size";
+    const char *fault = read_size(size != NULL ? size : outer, &file->size);
+    if (fault == NULL && size != NULL && outer != NULL)
+        fault = read_size(outer, &other);
+    if (fault == NULL && size != NULL && outer != NULL && other != file->size)
+        fault = "has two sizes, one in its `lfs` and another beside it";
+    if (sha256 == NULL)
+        sha256 = member(lfs, "sha256");
+    file->is_lfs = true;
+    if (fault == NULL && !read_hex(string_of(sha256), file->sha256, sizeof(file->sha256)))
+        fault = "has no LFS oid of 64 hex digits";
+    return fault;
+}
+
 /* Reads a file but for its path. Gives what is wrong with it, to be put behind its path, or NULL.
  */
 static const char *read_content(const json_t *entry, struct hub_file *file)
 {
-    const json_t *lfs = member(entry, "lfs");
-    const json_t *size = member(lfs == NULL ? entry : lfs, "size");
+    const json_t *lfs = member(entry, "lfs"), *size = member(entry, "size");
 
-    if (lfs != NULL && !json_is_object(lfs))
-        return "has an `lfs` that is not an object";
-    if (!json_is_integer(size))
-        return size == NULL ? "has no size" : "has a size that is not a whole number";
-    if (json_integer_value(size) < 0)
-        return "has a size below 0";
-    if (!read_hex(string_of(member(entry, "oid")), file->git_oid, sizeof(file->git_oid)))
-        return "has no oid of 40 hex digits";
-    file->is_lfs = lfs != NULL;
-    if (file->is_lfs && !read_hex(string_of(member(lfs, "oid")), file->sha256, 32))
-        return "has no LFS oid of 64 hex digits";
-    file->size = (uint64_t)json_integer_value(size);
-    return NULL;
+    if (lfs != NULL)
+        return read_lfs(entry, lfs, file);
+    const char *fault = size == NULL ? "has no size" : read_size(size, &file->size);
+    if (fault == NULL && !read_hex(string_of(member(entry, "oid")), file->git_oid, 20))
+        fault = "has no oid of 40 hex digits";
+    return fault;
 }
 
 static void add_file(struct hub_files *files, const struct hub_file *file, struct view path)

@@ -36,6 +36,14 @@ static void fuzz_info(struct view text)
     buf_release(&problem);
 }
 
+static bool has_any(const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (bytes[i] != 0)
+            return true;
+    return false;
+}
+
 static void fuzz_files(struct view text)
 {
     struct hub_files files = {0};
@@ -48,6 +56,8 @@ static void fuzz_files(struct view text)
     for (size_t i = 0; i < count; i++) {
         size_t length = strlen(files.files[i].path);
         CHECK(length > 0 && length <= HUB_PATH_MAX && files.files[i].size <= INT64_MAX);
+        CHECK(files.files[i].is_lfs || !has_any(files.files[i].sha256, 32));
+        CHECK(!files.files[i].is_lfs || !has_any(files.files[i].git_oid, 20));
         path_bytes += length;
     }
     CHECK(files.path_bytes == path_bytes);

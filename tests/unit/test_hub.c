@@ -216,7 +216,8 @@ static void hub_read_files__reads_a_page(void **state)
         "[{\"type\":\"directory\",\"oid\":\"" COMMIT "\",\"size\":0,\"path\":\"onnx\"},"
         "{\"type\":\"file\",\"oid\":\"" COMMIT "\",\"size\":665,\"path\":\"onnx/config.json\","
         "\"lfs\":null,\"securityFileStatus\":{\"status\":\"safe\"}},"
-        "{\"type\":\"file\",\"oid\":\"" COMMIT "\",\"size\":135,\"path\":\"model.safetensors\","
+        "{\"type\":\"file\",\"oid\":\"" COMMIT
+        "\",\"size\":53687091200,\"path\":\"model.safetensors\","
         "\"lfs\":{\"oid\":\"" SHA256 "\",\"size\":53687091200,\"pointerSize\":134},"
         "\"xetHash\":\"****************\",\"lastCommit\":{\"id\":\"x\"}},"
         "{\"type\":\"submodule\",\"path\":\"elsewhere\"}]"));
@@ -231,6 +232,31 @@ static void hub_read_files__reads_a_page(void **state)
     assert_int_equal(files.files[1].sha256[0], 0x9f);
     assert_int_equal(files.files[1].sha256[31], 0x08);
     assert_true(files.path_bytes == strlen("onnx/config.json") + strlen("model.safetensors"));
+}
+
+/* The hub's other spelling, of an info's siblings, and what a fork may leave out. */
+static void hub_read_files__needs_little_of_an_lfs_file(void **state)
+{
+    static const char *const entries[] = {
+        "\"lfs\":{\"oid\":\"" SHA256 "\",\"size\":7}",
+        "\"lfs\":{\"sha256\":\"" SHA256 "\",\"size\":7,\"pointerSize\":126}",
+        "\"lfs\":{\"oid\":null,\"sha256\":\"" SHA256 "\",\"size\":7},\"oid\":null",
+        "\"lfs\":{\"oid\":\"" SHA256 "\"},\"size\":7,\"oid\":\"" SHA256 "\"",
+        "\"lfs\":{\"oid\":\"" SHA256 "\",\"size\":7},\"size\":7,\"oid\":5",
+    };
+    static const uint8_t nothing[20];
+    struct buf page = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+        buf_clear(&page);
+        buf_printf(&page, "[{\"type\":\"file\",\"path\":\"a\",%s}]", entries[i]);
+        assert_true(add_page(page.data));
+        assert_true(files.files[i].is_lfs && files.files[i].size == 7);
+        assert_int_equal(files.files[i].sha256[31], 0x08);
+        assert_memory_equal(files.files[i].git_oid, nothing, sizeof(nothing));
+    }
+    buf_release(&page);
 }
 
 static void hub_read_files__puts_pages_together(void **state)
@@ -263,8 +289,22 @@ static void hub_read_files__says_what_is_wrong(void **state)
          "\"a\" has no oid of 40 hex digits"},
         {"{\"type\":\"file\",\"path\":\"a\\n\",\"size\":1,\"oid\":\"" COMMIT "\",\"lfs\":7}",
          "\"a\\u000a\" has an `lfs` that is not an object"},
-        {"{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"oid\":\"" COMMIT "\",\"lfs\":{}}",
+        {"{\"type\":\"file\",\"path\":\"a\",\"lfs\":{\"oid\":\"" SHA256 "\"}}",
          "\"a\" has no size"},
+        {"{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"oid\":\"" COMMIT "\",\"lfs\":{}}",
+         "\"a\" has no LFS oid of 64 hex digits"},
+        {"{\"type\":\"file\",\"path\":\"a\",\"size\":135,\"lfs\":{\"size\":7,\"oid\":\"" SHA256
+         "\"}}",
+         "\"a\" has two sizes, one in its `lfs` and another beside it"},
+        {"{\"type\":\"file\",\"path\":\"a\",\"size\":-1,\"lfs\":{\"size\":7,\"oid\":\"" SHA256
+         "\"}}",
+         "\"a\" has a size below 0"},
+        {"{\"type\":\"file\",\"path\":\"a\",\"size\":7,\"lfs\":{\"size\":\"7\",\"oid\":\"" SHA256
+         "\"}}",
+         "\"a\" has a size that is not a whole number"},
+        {"{\"type\":\"file\",\"path\":\"a\",\"lfs\":{\"size\":7,\"oid\":\"x\",\"sha256\":\"" SHA256
+         "\"}}",
+         "\"a\" has no LFS oid of 64 hex digits"},
         {"{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"oid\":\"" COMMIT
          "\",\"lfs\":{\"size\":1,\"oid\":\"" COMMIT "\"}}",
          "\"a\" has no LFS oid of 64 hex digits"},
@@ -408,6 +448,7 @@ int main(void)
         cmocka_unit_test_teardown(hub_read_info__keeps_a_license_that_fits, release),
         cmocka_unit_test_teardown(hub_read_info__says_what_is_wrong, release),
         cmocka_unit_test_teardown(hub_read_files__reads_a_page, release),
+        cmocka_unit_test_teardown(hub_read_files__needs_little_of_an_lfs_file, release),
         cmocka_unit_test_teardown(hub_read_files__puts_pages_together, release),
         cmocka_unit_test_teardown(hub_read_files__says_what_is_wrong, release),
         cmocka_unit_test_teardown(hub_read_files__bounds_a_path, release),
