@@ -102,4 +102,7 @@ uint64_t call_unsatisfied_size(const struct call *call);
 /* A field of the head. During on_head only. */
 struct view call_field(struct call *call, const char *name);
 
+/* Appends all fields of that name, as one list. During on_head only. */
+void call_fields(struct call *call, const char *name, struct buf *out);
+
 #endif

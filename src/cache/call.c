@@ -570,3 +570,8 @@ struct view call_field(struct call *call, const char *name)
 {
     return transfer_field(call->transfer, name);
 }
+
+void call_fields(struct call *call, const char *name, struct buf *out)
+{
+    transfer_fields(call->transfer, name, out);
+}

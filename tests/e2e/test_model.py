@@ -10,6 +10,7 @@ import pytest
 
 from harness.content import Made
 from harness.delivery import deliver
+from harness.hub import Hub
 from harness.model import Image, layers_of
 from harness.util import Gate, MiB, Threads, in_threads, noise, wait_until
 
@@ -253,6 +254,30 @@ def test_a_list_of_many_pages(mirror_of, hub):
     files = {f"folder {i % 10}/{i}.json": b"%d\n" % i for i in range(100)}
     hub.add("Org/Many", files)
     assert Image(mirror_of(hub), "hf/org/many").agrees_with(files)
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        ['<{url}{path}?{query}>; rel="next"'],
+        ['<https://huggingface.co{path}?{query}>; rel="next"'],
+        ['<?{query}>; rel="next"'],
+        ['<{url}{path}?page=1>; rel="first"', '<{path}?{query}>; rel="next"', "</about>; rel=help"],
+    ],
+    ids=["its own name", "the public name", "a query", "several fields"],
+)
+@pytest.mark.parametrize("prefix", ["", "/some/hub"])
+def test_the_next_page_by_any_of_its_names(prefix, links, entrepot):
+    """Of a hub below a URL's prefix too; small files' redirects, with the token, stay below it."""
+    with Hub(prefix=prefix) as hub:
+        hub.page, hub.links = 7, links
+        files = {f"{i}.json": b"%d\n" % i for i in range(30)}
+        hub.add("Org/Many", files)
+        hub.repository("Org/Many").gated = "manual"
+        hub.token("hf_secret", "Org/Many")
+        config = f"upstreams:\n  hf:\n    url: {hub.url}\n    password: hf_secret\n"
+        assert Image(entrepot(None, config=config), "hf/org/many").agrees_with(files)
+        assert len(hub.seen("GET", "/tree/")) == 5
 
 
 def test_more_large_files_than_layers_need_no_network(mirror_of, hub):

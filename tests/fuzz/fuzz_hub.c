@@ -92,11 +92,16 @@ static void fuzz_names(struct view text)
 static void fuzz_paths(struct view text)
 {
     struct buf path = {0};
-    struct view next;
 
-    if (hub_path_next(text, &next)) {
-        CHECK(view_starts_with(next, VIEW("/api/")) && view_ends_with(text, next));
-        CHECK(next.length <= HUB_PATH_NEXT_MAX);
+    if (hub_path_next(text, VIEW("/hub"), VIEW("/api/models/gpt2/tree/main?a=b"), &path)) {
+        struct view next = view_of_buf(&path);
+        CHECK(view_starts_with(next, VIEW("/api/")) && next.length <= HUB_PATH_NEXT_MAX);
+        CHECK(is_printable(&path) && strpbrk(path.data, " \"\\<>#") == NULL);
+        CHECK(view_ends_with(text, next) || view_starts_with(text, VIEW("?")));
+        CHECK(hub_path_is_own(next, VIEW("")));
+        buf_clear(&path);
+    } else {
+        CHECK(path.length == 0);
     }
     if (hub_path_is_own(text, VIEW("/hub")))
         CHECK(view_starts_with(text, VIEW("/hub/")));
