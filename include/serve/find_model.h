@@ -9,7 +9,8 @@
 #include "serve/request.h"
 
 /* Has the importer look into the tag; as tag_check() otherwise. A caller's request waits for
- * import_hold at most, or as long as it takes if its client is known to wait. */
+ * import_hold at most, or as long as it takes if its client is known to wait; another Entrepot's
+ * for 10 s at most, since it would take us for dead after header_timeout. */
 void find_model_check(struct request *request, struct upstream *upstream,
                       struct flight_caller *caller);
 

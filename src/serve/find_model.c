@@ -3,7 +3,20 @@
 #include "model/importer.h"
 #include "model/record.h"
 
-enum { FOR_EVER_MS = 24 * 60 * 60 * 1000 };
+enum {
+    FOR_EVER_MS = 24 * 60 * 60 * 1000,
+    MIRROR_MS = 10000, /* less than another Entrepot's header_timeout */
+};
+
+/* For how long its client is held while a model is imported. */
+static uint64_t hold_of(const struct request *request)
+{
+    uint64_t hold = request->services->config->import_hold;
+
+    if (request->is_patient)
+        return FOR_EVER_MS;
+    return request->is_mirror && hold > MIRROR_MS ? MIRROR_MS : hold;
+}
 
 void find_model_check(struct request *request, struct upstream *upstream,
                       struct flight_caller *caller)
@@ -12,8 +25,7 @@ void find_model_check(struct request *request, struct upstream *upstream,
 
     if (caller != NULL) {
         request->overdue = ERR_IMPORTING;
-        conn_await(request->exchange.conn,
-                   request->is_patient ? FOR_EVER_MS : services->config->import_hold);
+        conn_await(request->exchange.conn, hold_of(request));
     }
     importer_ask(services->importer, upstream, request->route.repository, request->route.tag,
                  caller);

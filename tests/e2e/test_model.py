@@ -11,6 +11,7 @@ import pytest
 from harness.content import Made
 from harness.delivery import deliver
 from harness.hub import Hub
+from harness.images import blob_image
 from harness.model import Image, layers_of
 from harness.util import Gate, MiB, Threads, in_threads, noise, wait_until
 
@@ -127,6 +128,31 @@ def test_who_does_not_wait_is_told_to_come_again(mirror_of, hub):
     gate.open()
     (image,) = patient.join()
     assert image.agrees_with(SMALL)
+    assert len(hub.seen("GET", "/tree/")) == 1
+
+
+def test_a_mirror_of_a_mirror_is_not_kept_waiting(entrepot, mirror_of, hub, upstream):
+    """It would take the other for dead after header_timeout, and leave it alone with all that it has."""
+    hub.add("Org/Model", SMALL)
+    for name in ("library/x", "library/y"):
+        upstream.add(blob_image(b"layer of " + name.encode()), name, "1")
+    central = entrepot({"hf": hub.url, "docker.io": upstream.url})
+    edge = entrepot({"central.example": "http://%s:%d" % central.address}, upstream_rest="1m")
+    gate = Gate()
+    hub.cdn.on("GET", "model.onnx", head_gate=gate)
+    model = "central.example/hf/org/model"
+    asker = Threads(1, lambda _: edge.get(f"/v2/{model}/manifests/latest"))
+    gate.wait_reached()
+    edge.pull("central.example/docker.io/library/x", "1")
+    (reply,) = asker.join()
+    assert reply.status == 503 and reply.headers["retry-after"] == "1", reply
+    other = "/v2/central.example/docker.io/library/y/manifests/1"
+    wait_until(lambda: edge.get(other).status == 200, "the other images are there")  # within a second
+    edge.pull("central.example/docker.io/library/y", "1")
+    gate.open()
+    wait_until(lambda: edge.get(f"/v2/{model}/manifests/latest").status == 200, "the import is done")
+    edge.pull(model, "latest")
+    assert Image(edge, model).agrees_with(SMALL)
     assert len(hub.seen("GET", "/tree/")) == 1
 
 
