@@ -9,11 +9,13 @@
 #include "base/problem.h"
 #include "wire/bounded_json.h"
 
-/*
- * A model's info lists its files too, as a container and two values each. These bounds keep a
- * hostile answer at some 150 MB while it is read.
- */
-static const struct bounded_json_limits limits = {.containers = 300000, .values = 1500000};
+/* These bounds keep a hostile answer at some 150 MB while it is read. */
+static const struct bounded_json_limits list_limits = {.containers = 300000, .values = 1500000};
+
+/* An info lists all files too, as a container and two values each. It passes on what its author has
+ * written about the model (cardData), in which any number may stand, and any character. */
+static const struct bounded_json_limits info_limits = {
+    .containers = 300000, .values = 1500000, .flags = JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL};
 
 /* ---- texts ---- */
 
@@ -89,13 +91,14 @@ static const json_t *member(const json_t *object, const char *name)
 }
 
 /* The hub's `what`; NULL with a sentence when it cannot be read. */
-static json_t *load(struct view json, const char *what, struct buf *problem)
+static json_t *load(struct view json, const struct bounded_json_limits *limits, const char *what,
+                    struct buf *problem)
 {
     const char *fault = "is larger than 32 MiB";
     json_t *root = NULL;
 
     if (json.length <= HUB_ANSWER_MAX)
-        root = bounded_json_load(json, &limits, &fault);
+        root = bounded_json_load(json, limits, &fault);
     if (root == NULL)
         (void)problem_set(problem, "the hub's %s %s", what, fault);
     return root;
@@ -103,8 +106,10 @@ static json_t *load(struct view json, const char *what, struct buf *problem)
 
 static bool is_license(struct view text)
 {
+    static const char also[] = " .+-_():,/";
+
     for (size_t i = 0; i < text.length; i++)
-        if (!is_letter_or_digit(text.data[i]) && strchr(" .+-_():,/", text.data[i]) == NULL)
+        if (!is_letter_or_digit(text.data[i]) && memchr(also, text.data[i], strlen(also)) == NULL)
             return false;
     return text.length > 0 && text.data[0] != ' ' && text.data[text.length - 1] != ' ';
 }
@@ -157,7 +162,7 @@ static enum hub_gate gate_of(const json_t *gated)
 
 bool hub_read_info(struct view json, struct hub_info *ret_info, struct buf *problem)
 {
-    json_t *root = load(json, "answer about a repository", problem);
+    json_t *root = load(json, &info_limits, "answer about a repository", problem);
     struct view id = string_of(json_object_get(root, "id"));
     struct view commit = string_of(json_object_get(root, "sha"));
     struct hub_info info = {0};
@@ -294,7 +299,7 @@ static void truncate_files(struct hub_files *files, size_t count)
 
 bool hub_read_files(struct view json, struct hub_files *files, struct buf *problem)
 {
-    json_t *root = load(json, "list of files", problem);
+    json_t *root = load(json, &list_limits, "list of files", problem);
     size_t before = files->count;
     bool ok = json_is_array(root);
 

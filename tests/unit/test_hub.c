@@ -154,6 +154,25 @@ static void hub_read_info__finds_the_license(void **state)
     }
 }
 
+/* cardData is what the author wrote; nothing in it may take the model away. */
+static void hub_read_info__bears_what_an_author_writes(void **state)
+{
+    (void)state;
+    read_info(INFO(",\"cardData\":{\"license\":\"mit\",\"seed\":18446744073709551615,"
+                   "\"note\":\"a\\u0000b\",\"n\":-99999999999999999999999999}"));
+    assert_string_equal(info.license, "mit");
+    /* What we use of it is looked at. */
+    read_info(INFO(",\"cardData\":{\"license\":\"m\\u0000t\"},\"tags\":[\"license:a\\u0000\"]"));
+    assert_string_equal(info.license, "");
+    read_info(INFO(",\"gated\":\"auto\\u0000\""));
+    assert_int_equal(info.gate, HUB_GATE_MANUAL);
+    assert_no_info("{\"id\":\"a/b\\u0000c\",\"sha\":\"" COMMIT "\"}",
+                   "the hub says of a repository that its id is \"a/b\\u0000c\", which cannot be");
+    assert_no_info("{\"id\":\"a/b\",\"sha\":\"" COMMIT "\\u0000\"}",
+                   "the hub says that the sha of a/b is \"" COMMIT
+                   "\\u0000\", which is not a commit of 40 hex digits");
+}
+
 static void hub_read_info__keeps_a_license_that_fits(void **state)
 {
     struct buf json = {0};
@@ -445,6 +464,7 @@ int main(void)
         cmocka_unit_test_teardown(hub_read_info__needs_no_more_than_id_and_sha, release),
         cmocka_unit_test_teardown(hub_read_info__takes_an_unknown_gate_for_a_closed_one, release),
         cmocka_unit_test_teardown(hub_read_info__finds_the_license, release),
+        cmocka_unit_test_teardown(hub_read_info__bears_what_an_author_writes, release),
         cmocka_unit_test_teardown(hub_read_info__keeps_a_license_that_fits, release),
         cmocka_unit_test_teardown(hub_read_info__says_what_is_wrong, release),
         cmocka_unit_test_teardown(hub_read_files__reads_a_page, release),
