@@ -7,7 +7,9 @@
  *   hf/org/model                      the upstream's name, the repository; the tag "latest"
  *   hf/datasets/org/name:v1.0         a data set, a tag
  *   127.0.0.1:5000/hf/org/model:tag   as clients write it, with the mirror's address
- *   huggingface.co/Org/Model          any host in front, any case
+ *   huggingface.co/Org/Model          any host in front, any case; but of two parts the first is a
+ *                                     host only with a colon, or if it is localhost or a hub's own:
+ *   Some.Org/Model                    this is an organisation
  *   org/model                         of the first upstream of type huggingface
  *   hf/org/model@sha256:...           by the digest of its index, where that makes sense
  *

@@ -20,6 +20,29 @@ static bool has_more_parts(struct view text)
     return memchr(text.data, '/', text.length) != NULL;
 }
 
+/* Whether a model's page is at that host. */
+static bool is_host_of_hub(const struct config *config, struct view host)
+{
+    bool is_found = false;
+
+    for (size_t i = 0; i < config->upstream_count && !is_found; i++)
+        is_found = config->upstreams[i].is_hub &&
+                   view_equal_nocase(host, config_upstream_host(&config->upstreams[i]));
+    return is_found;
+}
+
+/* Whether the first of several parts is a host, and not an organisation with a dot in its name, of
+ * which nothing but the model would be left. */
+static bool has_host(const struct config *config, struct view name)
+{
+    struct view host = view_cut(&name, '/');
+
+    if (!grammar_is_host(host))
+        return false;
+    return has_more_parts(name) || memchr(host.data, ':', host.length) != NULL ||
+           view_equal(host, VIEW("localhost")) || is_host_of_hub(config, host);
+}
+
 /* Takes the upstream's name off the front, or a host, or nothing. */
 static bool take_upstream(const struct config *config, struct view *name, struct hub_image *image,
                           struct buf *problem)
@@ -27,7 +50,7 @@ static bool take_upstream(const struct config *config, struct view *name, struct
     bool is_found = false;
     int named = has_more_parts(*name) ? config_find_upstream(config, first_part(*name)) : -1;
 
-    if (named < 0 && has_more_parts(*name) && grammar_is_host(first_part(*name))) {
+    if (named < 0 && has_more_parts(*name) && has_host(config, *name)) {
         (void)view_cut(name, '/');
         named = has_more_parts(*name) ? config_find_upstream(config, first_part(*name)) : -1;
     }
