@@ -22,9 +22,11 @@ enum {
     HUB_COMMIT_SIZE = 41,
     HUB_LICENSE_SIZE = 128,
     HUB_PATH_MAX = 2048,       /* bytes of a file's path within its repository */
-    HUB_FILES_MAX = 1000000,   /* of one repository */
-    HUB_PATHS_MAX = 256 << 20, /* bytes of all their paths */
     HUB_ANSWER_MAX = 32 << 20, /* bytes of JSON that are read; 1,000 files have some 300 KB */
+    /* Of one repository. Its info names all of them, too, in one answer, for which there is room
+     * when their paths have 90 bytes on the average. */
+    HUB_FILES_MAX = 300000,
+    HUB_PATHS_MAX = HUB_ANSWER_MAX, /* bytes of all their paths: so much would not be told */
 };
 
 /* ---- a repository and its commit ---- */

@@ -14,8 +14,10 @@ static const struct bounded_json_limits list_limits = {.containers = 300000, .va
 
 /* An info lists all files too, as a container and two values each. It passes on what its author has
  * written about the model (cardData), in which any number may stand, and any character. */
-static const struct bounded_json_limits info_limits = {
-    .containers = 300000, .values = 1500000, .flags = JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL};
+static const struct bounded_json_limits info_limits = {.containers = HUB_FILES_MAX + 10000,
+                                                       .values = 1500000,
+                                                       .flags = JSON_DECODE_INT_AS_REAL |
+                                                                JSON_ALLOW_NUL};
 
 /* ---- texts ---- */
 
@@ -272,7 +274,7 @@ static bool read_entry(const json_t *entry, struct hub_files *files, struct buf 
     else if (path.length > HUB_PATH_MAX)
         fault = "is longer than 2048 bytes";
     else if (files->count == HUB_FILES_MAX || files->path_bytes + path.length > HUB_PATHS_MAX)
-        fault = "is one too many: the repository has more than 1000000 files, or 256 MiB of paths";
+        fault = "is one too many: the repository has more than 300000 files, or 32 MiB of paths";
     else
         fault = read_content(entry, &file);
     if (fault != NULL) {

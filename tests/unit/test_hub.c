@@ -190,6 +190,28 @@ static void hub_read_info__keeps_a_license_that_fits(void **state)
     buf_release(&json);
 }
 
+/* What is promised of a repository's files holds for its info, which names them all. */
+static void hub_read_info__bears_as_many_files_as_a_list(void **state)
+{
+    struct buf json = {0};
+
+    (void)state;
+    buf_append_text(&json, "{\"id\":\"a/b\",\"sha\":\"" COMMIT "\",\"siblings\":[");
+    for (unsigned i = 0; i < HUB_FILES_MAX; i++)
+        buf_printf(&json, "%s{\"rfilename\":\"folder/%080u.json\"}", i == 0 ? "" : ",", i);
+    buf_append_text(&json, "],\"cardData\":{\"tags\":[[],[],{}]}}");
+    assert_true(json.length < HUB_ANSWER_MAX);
+    read_info(json.data);
+    buf_clear(&json);
+    buf_append_text(&json, "{\"id\":\"a/b\",\"sha\":\"" COMMIT "\",\"siblings\":[[]");
+    for (unsigned i = 0; i < HUB_FILES_MAX + 10000; i++)
+        buf_append_text(&json, ",[]");
+    buf_append_text(&json, "]}");
+    assert_no_info(json.data,
+                   "the hub's answer about a repository holds too many values, or nests too deep");
+    buf_release(&json);
+}
+
 static void hub_read_info__says_what_is_wrong(void **state)
 {
     static const struct {
@@ -393,7 +415,7 @@ static void hub_read_files__bounds_all_of_them(void **state)
     files.count = HUB_FILES_MAX - 1;
     assert_false(add_page("[" PLAIN("a", "1") "," PLAIN("b", "1") "]"));
     assert_non_null(strstr(problem.data, "\"b\" is one too many: the repository has more than "
-                                         "1000000 files"));
+                                         "300000 files"));
     assert_int_equal(files.count, HUB_FILES_MAX - 1);
     assert_true(files.path_bytes == 0);
     assert_true(add_page("[" PLAIN("a", "1") "]"));
@@ -409,7 +431,7 @@ static void hub_read_files__bounds_all_paths(void **state)
     files.path_bytes = HUB_PATHS_MAX - 3;
     assert_false(add_page("[" PLAIN("ab", "1") "," PLAIN("cd", "1") "]"));
     assert_non_null(strstr(problem.data, "\"cd\" is one too many"));
-    assert_non_null(strstr(problem.data, "256 MiB of paths"));
+    assert_non_null(strstr(problem.data, "32 MiB of paths"));
     assert_true(files.path_bytes == HUB_PATHS_MAX - 3);
     assert_true(add_page("[" PLAIN("ab", "1") "," PLAIN("c", "1") "]"));
     assert_true(files.path_bytes == HUB_PATHS_MAX);
@@ -466,6 +488,7 @@ int main(void)
         cmocka_unit_test_teardown(hub_read_info__finds_the_license, release),
         cmocka_unit_test_teardown(hub_read_info__bears_what_an_author_writes, release),
         cmocka_unit_test_teardown(hub_read_info__keeps_a_license_that_fits, release),
+        cmocka_unit_test_teardown(hub_read_info__bears_as_many_files_as_a_list, release),
         cmocka_unit_test_teardown(hub_read_info__says_what_is_wrong, release),
         cmocka_unit_test_teardown(hub_read_files__reads_a_page, release),
         cmocka_unit_test_teardown(hub_read_files__needs_little_of_an_lfs_file, release),
