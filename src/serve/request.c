@@ -26,9 +26,12 @@ static void on_done(struct exchange *exchange)
     struct request *request = container_of(exchange, struct request, exchange);
 
     const struct blob *blob = request->blob != NULL ? request->blob : request->layer.blob;
+    const struct digest *suspect = blob != NULL ? &blob->digest : NULL;
 
-    if (exchange->err == ERR_DISK_FAILED && blob != NULL)
-        scrubber_suspect(request->services->store, &blob->digest);
+    if (exchange->reply.has_unreadable)
+        suspect = &exchange->reply.unreadable;
+    if (exchange->err == ERR_DISK_FAILED && suspect != NULL)
+        scrubber_suspect(request->services->store, suspect);
     stop_waiting(request);
     request_drop_blob(request);
     layer_view_release(&request->layer);
