@@ -28,6 +28,7 @@ struct ask {
     struct flight_answer answer;
     bool answered;         /* with what was there before; it has no callers any more */
     struct import *import; /* borrowed; that it waits for, or NULL */
+    bool is_outdated;      /* the hub has said since that the tag stands for another commit */
     struct import_report report;
     uint64_t began_us;
     bool is_over;    /* `report` is how it ended, */

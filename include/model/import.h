@@ -9,8 +9,9 @@
  *      |          |         |
  *      `----------+---------+--> PAUSED --> where it was; or, at last, on_end(error)
  *
- * What the index knows already is not done again: a file's numbers, a layer of the same files. What
- * lies in the cache is not fetched again. Thread: thread->loop.
+ * It is QUEUED first, while there are `max_imports` others. What the index knows already is not
+ * done again: a file's numbers, a layer of the same files. What lies in the cache is not fetched
+ * again. Thread: thread->loop.
  */
 
 #include "base/list.h"
@@ -31,6 +32,7 @@ struct import_thread {
     struct fetchers *fetchers; /* borrowed, as the layers that are open */
     struct layers *layers;
     struct list imports;
+    unsigned running;  /* of them, QUEUED ones apart; at most `max_imports` */
     unsigned flushing; /* writes of the index that somebody waits for */
 };
 
@@ -51,7 +53,7 @@ void import_prove(struct import *import);
 /* Ends it early: on_end comes with ERR_STOPPING, perhaps from inside. */
 void import_stop(struct import *import);
 
-/* Whether it is the import of that commit, by that filter. */
+/* Whether it is the import of that commit, by that filter; by any when that is NULL. */
 bool import_is_of(const struct import *import, const struct upstream *upstream,
                   const char *repository, const char *commit, const char *filter);
 

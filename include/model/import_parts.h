@@ -19,7 +19,7 @@ enum {
     IMPORT_SMALL_MAX = 64 << 20,
 };
 
-enum import_state { IMPORT_LISTING, IMPORT_SMALL, IMPORT_LAYERS, IMPORT_WRITING };
+enum import_state { IMPORT_QUEUED, IMPORT_LISTING, IMPORT_SMALL, IMPORT_LAYERS, IMPORT_WRITING };
 
 /* What is known of a file besides what the hub lists. */
 struct import_file {
@@ -65,11 +65,13 @@ struct import {
     bool stopped;
 
     struct hub_get page; /* LISTING */
+    char *next_page;     /* owned; its path, or NULL before the first has come */
     unsigned pages;
     struct hub_files listed;
     struct import_file *files; /* owned; from SMALL on */
     size_t count;
-    uint64_t bytes; /* of all files */
+    size_t next_small; /* the first of those files that nobody has begun to fetch */
+    uint64_t bytes;    /* of all files */
     struct import_small small[IMPORT_SMALL_AT_ONCE];
     struct tree_split split; /* from LAYERS on */
     struct import_layer *layers;

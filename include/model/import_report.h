@@ -12,6 +12,7 @@
  *
  * `state` is one of
  *   resolving   the hub is asked which commit the tag stands for
+ *   queued      max_imports others are under way
  *   listing     and which files that has
  *   files       the small files are fetched, whose sha256 the hub does not tell
  *   layers      the bytes of the layers are read, and fetched before where they are not cached
@@ -46,6 +47,7 @@ enum {
 
 enum import_report_state {
     IMPORT_REPORT_RESOLVING,
+    IMPORT_REPORT_QUEUED,
     IMPORT_REPORT_LISTING,
     IMPORT_REPORT_FILES,
     IMPORT_REPORT_LAYERS,

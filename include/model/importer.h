@@ -66,9 +66,13 @@ void importer_ask(struct importer *importer, struct upstream *upstream, const ch
 void importer_want(struct importer *importer, struct upstream *upstream, const char *repository,
                    const char *tag);
 
-/* A layer that is known cannot be opened, for that reason (model/layer.h): what is wrong of it is
- * forgotten, and it is imported again. Thread: any. */
-void importer_mend(struct importer *importer, const struct digest *layer, enum err err);
+/*
+ * A layer that images here have cannot be opened, for that reason (model/layer.h): what is wrong of
+ * it is forgotten, and its image is imported again. Answer: ERR_LAYER_INCOMPLETE, the import is
+ * under way; ERR_BLOB_UNKNOWN, no image here has it. Thread: caller->loop.
+ */
+void importer_mend(struct importer *importer, const struct digest *layer, enum err err,
+                   struct flight_caller *caller);
 
 /* Asks how imports stand. Answer: bytes, the JSON of import_report.h; of `image` alone unless it is
  * NULL. Thread: caller->loop. */

@@ -27,7 +27,8 @@ struct pass_file {
     uint64_t size;
     struct digest sha256;
     struct chunk_numbers *chunks; /* owned by the pass's owner; numbers_count(size) of them */
-    bool has_numbers;             /* and they are filled in already */
+    bool has_numbers;             /* and they are filled in already: bytes that lay in the cache
+                                   * before must agree with them */
 };
 
 struct layer_pass {
@@ -52,13 +53,15 @@ struct layer_pass {
     struct numbers numbers;
     struct layer_hash layer, archive;
     struct disk_job job;
-    char *buffer;   /* owned */
-    size_t length;  /* of what the job reads */
-    bool has_begun; /* the numbers of this file */
-    bool wanted;    /* we have it filled */
-    bool running;   /* the job */
-    bool stopped;   /* by layer_pass_stop() */
-    enum err err;   /* the job's */
+    struct chunk_numbers *counted; /* owned; of a file that has numbers, to compare */
+    char *buffer;                  /* owned */
+    size_t length;                 /* of what the job reads */
+    bool has_begun;                /* the numbers of this file */
+    unsigned opened;               /* how often a blob was opened again */
+    bool wanted;                   /* we have it filled */
+    bool running;                  /* the job */
+    bool stopped;                  /* by layer_pass_stop() */
+    enum err err;                  /* the job's */
 };
 
 /* Starts. False, with a sentence in `problem`, when an image cannot hold the files, or the table of

@@ -6,7 +6,7 @@
 #include "base/check.h"
 
 /* The version, 1 of a claim, the size in eight bytes, the lowest first, and the table as it is. */
-enum { VERSION = 2, HEAD = 2 + 8 };
+enum { VERSION = 1, HEAD = 2 + 8 };
 
 void chunk_record_encode(const struct chunk_record *record, struct buf *out)
 {

@@ -182,20 +182,25 @@ static void record_again(struct store *store, const char *path, const char *name
     index_put_blob(store->index, &digest, &record);
 }
 
-/* Gives the blocks back that hold none of these bytes: a crash, or a power cut, has left them. */
+/* Gives the blocks back that hold none of these bytes: a crash, or a power cut, has left them. Asks
+ * where there is data, not how much: st_blocks is short of some while ext4 writes to the disk. */
 static void trim(struct store *store, const char *path, const struct extents *trusted)
 {
     int fd = openat(store->directory, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     struct extent gap, rest = {0, 0};
     struct stat file;
 
-    if (fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode) &&
-        (uint64_t)file.st_blocks * 512 > footprint_of_extents(trusted)) {
+    if (fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode))
         rest.end = (uint64_t)file.st_size + FOOTPRINT_BLOCK; /* the last block too */
-        while (rest.start < rest.end && extents_first_gap(trusted, rest, &gap)) {
+    while (rest.start < rest.end && extents_first_gap(trusted, rest, &gap)) {
+        off_t data = lseek(fd, (off_t)gap.start, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            break; /* there is no more */
+        if (data < 0 || (uint64_t)data < gap.end)
             disk_punch(fd, gap.start, gap.end - gap.start);
-            rest.start = gap.end;
-        }
+        rest.start = gap.end;
+        if (data >= 0 && (uint64_t)data > rest.start)
+            rest.start = (uint64_t)data;
     }
     if (fd >= 0)
         close(fd);

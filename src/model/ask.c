@@ -136,13 +136,33 @@ static void note_import(struct ask *ask, bool is_under_way)
     buf_release(&value);
 }
 
+/* Whether the hub says that the tag stands for nothing any more. A commit that went away while it
+ * was imported says nothing of the tag. */
+static bool is_gone(const struct ask *ask, enum err err)
+{
+    return ask->import == NULL && (err == ERR_NAME_UNKNOWN || err == ERR_MANIFEST_UNKNOWN);
+}
+
+/* What a process left that was killed after it had noted the image. */
+static void forget_import(struct ask *ask)
+{
+    unsigned char key[MODEL_KEY_SIZE];
+    struct buf value = {0};
+
+    import_record_key(name_of(ask), ask->repository, ask->tag, key);
+    if (ask->import == NULL &&
+        index_get_note(ask->importer->thread.store->index, INDEX_NOTE_IMPORT, key, &value))
+        note_import(ask, false);
+    buf_release(&value);
+}
+
 static void fail(struct ask *ask, enum err err, struct view sentence)
 {
     struct store *store = ask->importer->thread.store;
 
     note_end(ask, IMPORT_REPORT_FAILED);
     import_report_set_error(&ask->report, err, sentence);
-    if (err == ERR_NAME_UNKNOWN || err == ERR_MANIFEST_UNKNOWN) {
+    if (is_gone(ask, err)) {
         index_delete_tag(store->index, name_of(ask), ask->repository, ask->tag);
     } else if (!ask->answered && err != ERR_STOPPING && use_old(ask, true)) {
         log_message(CONFIG_LOG_WARN, "stale", "%s/%s:%s is answered from the cache: %s",
@@ -150,7 +170,7 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
         finish_flushed(ask);
         return;
     }
-    if (is_final(err)) {
+    if (is_final(err) && !ask->answered) { /* else there is the old one */
         absence_note(&store->absences, ask->key, err, store->config->negative_ttl);
         note_import(ask, false);
     }
@@ -178,7 +198,9 @@ static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t
     ask->report.digest = *index_digest;
     CHECK(view_copy(VIEW(IMAGE_INDEX_TYPE), record.media_type, sizeof(record.media_type)));
     import_write_names(store, ask->upstream, ask->repository, index_digest);
-    index_put_tag(store->index, name_of(ask), ask->repository, ask->tag, &record);
+    if (!ask->is_outdated)
+        index_put_tag(store->index, name_of(ask), ask->repository, ask->tag, &record);
+    forget_import(ask);
     ask->answer.err = OK;
     ask->answer.digest = record.digest;
     ask->answer.size = size;
@@ -227,6 +249,18 @@ static void tell_image(struct import_report *report, const struct image_record *
     report->layers = report->layers_total = record->layer_count;
 }
 
+/* The tag stands for another commit now than when those who still wait for it were told. */
+static void outdate_others(const struct ask *ask, const struct import *import)
+{
+    struct list *asks = &ask->importer->asks;
+
+    for (struct list *node = asks->next; node != asks; node = node->next) {
+        struct ask *other = container_of(node, struct ask, node);
+        if (other != ask && memcmp(other->key, ask->key, sizeof(ask->key)) == 0)
+            other->is_outdated = other->import != import;
+    }
+}
+
 static void on_commit(struct ask *ask, const struct hub_info *info)
 {
     struct hub_name canonical = ask->name;
@@ -237,6 +271,7 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
     (void)hub_name_print(&canonical, repository);
     if (imported_find(ask->importer->thread.store->index, name_of(ask), repository, info->commit,
                       ask->filter, ask->is_wanted, &record)) {
+        outdate_others(ask, NULL);
         tell_image(&ask->report, &record);
         succeed(ask, &record.index_digest, record.index_size);
         image_record_release(&record);
@@ -248,6 +283,7 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
                               ask->is_wanted, on_import_end);
     else if (ask->is_wanted)
         import_prove(import);
+    outdate_others(ask, import);
     ask->import = import;
     list_append(import_asks(import), &ask->waiting);
     note_import(ask, true);

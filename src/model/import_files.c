@@ -130,6 +130,8 @@ static void on_small(struct hub_get *get, enum err err)
     uint8_t oid[MODEL_OID_SIZE] = {0};
 
     small->is_busy = false;
+    if (err != OK && small->file < import->next_small)
+        import->next_small = small->file; /* it is to be fetched again */
     if (err == OK)
         hub_git_oid(get->body.data, get->body.length, oid);
     if (err != OK) {
@@ -163,25 +165,15 @@ static void fetch(struct import *import, struct import_small *small, size_t inde
     buf_release(&path);
 }
 
-static bool is_under_way(const struct import *import, size_t index)
-{
-    for (size_t i = 0; i < IMPORT_SMALL_AT_ONCE; i++)
-        if (import->small[i].is_busy && import->small[i].file == index)
-            return true;
-    return false;
-}
-
 size_t import_files_run(struct import *import)
 {
-    size_t running = 0, next = 0;
+    size_t running = 0;
 
     for (size_t i = 0; i < IMPORT_SMALL_AT_ONCE; i++) {
         struct import_small *small = &import->small[i];
-        while (!small->is_busy && next < import->count) {
-            if (!import->files[next].has_sha256 && !is_under_way(import, next))
-                fetch(import, small, next);
-            next++;
-        }
+        for (; !small->is_busy && import->next_small < import->count; import->next_small++)
+            if (!import->files[import->next_small].has_sha256)
+                fetch(import, small, import->next_small);
         running += small->is_busy;
     }
     return running;

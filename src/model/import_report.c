@@ -6,10 +6,11 @@
 enum { VERSION = 1 };
 
 static const char *const words[] = {
-    [IMPORT_REPORT_RESOLVING] = "resolving", [IMPORT_REPORT_LISTING] = "listing",
-    [IMPORT_REPORT_FILES] = "files",         [IMPORT_REPORT_LAYERS] = "layers",
-    [IMPORT_REPORT_WRITING] = "writing",     [IMPORT_REPORT_PAUSED] = "paused",
-    [IMPORT_REPORT_DONE] = "done",           [IMPORT_REPORT_FAILED] = "failed",
+    [IMPORT_REPORT_RESOLVING] = "resolving", [IMPORT_REPORT_QUEUED] = "queued",
+    [IMPORT_REPORT_LISTING] = "listing",     [IMPORT_REPORT_FILES] = "files",
+    [IMPORT_REPORT_LAYERS] = "layers",       [IMPORT_REPORT_WRITING] = "writing",
+    [IMPORT_REPORT_PAUSED] = "paused",       [IMPORT_REPORT_DONE] = "done",
+    [IMPORT_REPORT_FAILED] = "failed",
 };
 
 const char *import_report_state_word(enum import_report_state state)

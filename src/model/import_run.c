@@ -40,8 +40,31 @@ static void note_end(const struct import *import, enum err err)
     log_end(&line);
 }
 
+static void on_begin(uv_timer_t *timer)
+{
+    import_step(container_of(timer, struct import, timer));
+}
+
+/* Begins with those that have waited longest, as far as there may be more at once. */
+static void begin_some(struct import_thread *thread)
+{
+    for (struct list *node = thread->imports.next; node != &thread->imports; node = node->next) {
+        struct import *import = import_of_node(node);
+        if (thread->running == thread->store->config->max_imports)
+            return;
+        if (import->state != IMPORT_QUEUED)
+            continue;
+        import->state = IMPORT_LISTING;
+        thread->running++;
+        uv_timer_start(&import->timer, on_begin, 0, 0); /* never from inside */
+    }
+}
+
 static void end(struct import *import, enum err err)
 {
+    struct import_thread *thread = import->thread;
+    bool has_begun = import->state != IMPORT_QUEUED;
+
     uv_timer_stop(&import->timer);
     stats_subtract(STAT_IMPORTS_RUNNING, AT_ALL, 1);
     if (err == OK)
@@ -49,7 +72,9 @@ static void end(struct import *import, enum err err)
     else if (err != ERR_STOPPING)
         stats_add(STAT_IMPORTS_FAILED, AT(err), 1);
     note_end(import, err);
-    import->on_end(import, err, view_of_buf(&import->sentence));
+    thread->running -= has_begun;
+    import->on_end(import, err, view_of_buf(&import->sentence)); /* which frees it */
+    begin_some(thread);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -63,6 +88,7 @@ void import_free(struct import *import)
     hub_get_release(&import->page);
     import_layers_release(import);
     tree_split_release(&import->split);
+    free(import->next_page);
     hub_files_release(&import->listed);
     free(import->files);
     free(import->filter);
@@ -137,10 +163,11 @@ static void on_page(struct hub_get *get, enum err err)
         import_note_error(import, ERR_UPSTREAM_NONSENSE, VIEW("the hub's list of files has no end"),
                           0);
     } else if (get->next != NULL) {
-        char *next = get->next;
+        free(import->next_page);
+        import->next_page = get->next;
         get->next = NULL;
-        ask_page(import, next);
-        free(next);
+        import->tries = 0;
+        ask_page(import, import->next_page);
         return;
     } else if (import_files_take(import)) {
         import->state = IMPORT_SMALL;
@@ -155,10 +182,15 @@ static void ask_page(struct import *import, const char *path)
                   HUB_ANSWER_MAX, on_page);
 }
 
+/* Begins, or goes on with the page that failed. */
 static void list_files(struct import *import)
 {
     struct buf path = {0};
 
+    if (import->next_page != NULL) {
+        ask_page(import, import->next_page);
+        return;
+    }
     hub_files_release(&import->listed);
     import->pages = 0;
     hub_path_tree(&path, view_of(import->repository), view_of(import->info.commit));
@@ -235,11 +267,6 @@ void import_step(struct import *import)
 
 /* ---- the importer's side ---- */
 
-static void on_begin(uv_timer_t *timer)
-{
-    import_step(container_of(timer, struct import, timer));
-}
-
 struct import *import_start(struct import_thread *thread, struct upstream *upstream,
                             const char *repository, const struct hub_info *info, const char *filter,
                             bool prove,
@@ -259,7 +286,7 @@ struct import *import_start(struct import_thread *thread, struct upstream *upstr
     list_append(&thread->imports, &import->node);
     stats_add(STAT_IMPORTS_RUNNING, AT_ALL, 1);
     CHECK(uv_timer_init(&thread->loop.uv, &import->timer) == 0);
-    uv_timer_start(&import->timer, on_begin, 0, 0); /* never from inside */
+    begin_some(thread);
     return import;
 }
 
@@ -279,7 +306,8 @@ bool import_is_of(const struct import *import, const struct upstream *upstream,
                   const char *repository, const char *commit, const char *filter)
 {
     return import->upstream == upstream && strcmp(import->repository, repository) == 0 &&
-           strcmp(import->info.commit, commit) == 0 && strcmp(import->filter, filter) == 0;
+           strcmp(import->info.commit, commit) == 0 &&
+           (filter == NULL || strcmp(import->filter, filter) == 0);
 }
 
 void import_result(const struct import *import, struct digest *ret_index, uint64_t *ret_size)
@@ -293,6 +321,8 @@ static enum import_report_state state_of(const struct import *import)
     if (import->err != OK && uv_is_active((const uv_handle_t *)&import->timer))
         return IMPORT_REPORT_PAUSED;
     switch (import->state) {
+    case IMPORT_QUEUED:
+        return IMPORT_REPORT_QUEUED;
     case IMPORT_LISTING:
         return IMPORT_REPORT_LISTING;
     case IMPORT_SMALL:

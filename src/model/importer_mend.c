@@ -57,54 +57,116 @@ static void find_tag(struct importer *importer, const struct layer_place *place,
     catalog_unref(catalog);
 }
 
-/* Has the first of its commits imported that a hub of the config has; the catalog's images with
- * some of the files have none of those files' layers otherwise. */
-static void import_again(struct importer *importer, const struct layer_record *layer)
+static bool is_under_way(const struct importer *importer, const struct upstream *upstream,
+                         const struct layer_place *place)
+{
+    const struct list *imports = &importer->thread.imports;
+
+    for (struct list *node = imports->next; node != imports; node = node->next)
+        if (import_is_of(import_of_node(node), upstream, place->repository, place->commit, NULL))
+            return true;
+    return false;
+}
+
+/* Has the commit imported, if it is an image here: one of the catalog's with some of its files has
+ * none of the other images' layers, perhaps. */
+static bool import_place(struct importer *importer, const struct layer_place *place)
 {
     struct store *store = importer->thread.store;
     char repository[RECORD_REPOSITORY_SIZE], tag[GRAMMAR_TAG_SIZE];
+    int found = config_find_upstream(store->config, view_of(place->upstream));
 
-    for (size_t i = 0; i < layer->place_count; i++) {
-        const struct layer_place *place = &layer->places[i];
-        int upstream = config_find_upstream(store->config, view_of(place->upstream));
-        if (upstream < 0 || !store->config->upstreams[upstream].is_hub)
-            continue;
-        for (size_t at = 0; at < sizeof(repository); at++)
-            repository[at] = (char)tolower((unsigned char)place->repository[at]);
-        if (has_image(store->index, place, ""))
-            (void)view_copy(view_of(place->commit), tag, sizeof(tag));
-        else
-            find_tag(importer, place, repository, tag);
-        if (tag[0] == '\0')
-            continue;
-        importer_ask(importer, &store->upstreams.list[upstream], repository, tag, NULL);
-        return;
+    if (found < 0 || !store->config->upstreams[found].is_hub)
+        return false;
+    struct upstream *upstream = &store->upstreams.list[found];
+    for (size_t at = 0; at < sizeof(repository); at++)
+        repository[at] = (char)tolower((unsigned char)place->repository[at]);
+    if (has_image(store->index, place, ""))
+        (void)view_copy(view_of(place->commit), tag, sizeof(tag));
+    else
+        find_tag(importer, place, repository, tag);
+    if (tag[0] == '\0')
+        return false;
+    if (!is_under_way(importer, upstream, place))
+        importer_ask(importer, upstream, repository, tag, NULL);
+    return true;
+}
+
+/* ---- a layer of which nothing is known but that an image has it ---- */
+
+struct search {
+    const struct digest *digest;
+    struct layer_place place; /* all but its upstream */
+    bool found;
+};
+
+static bool on_image(void *argument, const unsigned char key[MODEL_KEY_SIZE], struct view value)
+{
+    struct search *search = argument;
+    struct image_record record;
+
+    (void)key;
+    if (!image_record_decode(value, &record))
+        return true;
+    for (size_t i = 0; i < record.layer_count && !search->found; i++)
+        search->found = digest_equal(&record.layers[i], search->digest);
+    if (search->found) {
+        memcpy(search->place.repository, record.id, sizeof(record.id));
+        memcpy(search->place.commit, record.commit, sizeof(record.commit));
     }
+    image_record_release(&record);
+    return !search->found;
+}
+
+static bool import_image(struct importer *importer, const struct digest *digest)
+{
+    const struct config *config = importer->thread.store->config;
+    struct search search = {.digest = digest};
+    bool begun = false;
+
+    index_each_note(importer->thread.store->index, INDEX_NOTE_IMAGE, on_image, &search);
+    for (size_t i = 0; search.found && i < config->upstream_count && !begun; i++)
+        begun = view_copy(view_of(config->upstreams[i].name), search.place.upstream,
+                          sizeof(search.place.upstream)) &&
+                import_place(importer, &search.place);
+    return begun;
+}
+
+/* ---- mending ---- */
+
+static bool mend(struct mending *mending)
+{
+    struct importer *importer = mending->importer;
+    struct index *index = importer->thread.store->index;
+    struct layer_record layer;
+    struct buf value = {0};
+    bool begun = false;
+
+    bool known = index_get_note(index, INDEX_NOTE_LAYER, mending->digest.bytes, &value) &&
+                 layer_record_decode(view_of_buf(&value), &layer);
+    buf_release(&value);
+    if (known && mending->err == ERR_DAMAGED)
+        drop(index, &mending->digest, &layer);
+    for (size_t i = 0; known && i < layer.place_count && !begun; i++)
+        begun = import_place(importer, &layer.places[i]);
+    if (known)
+        layer_record_release(&layer);
+    return begun || import_image(importer, &mending->digest);
 }
 
 static void on_start(struct mail *mail)
 {
     struct mending *mending = container_of(mail, struct mending, flight.start);
     struct importer *importer = mending->importer;
-    struct index *index = importer->thread.store->index;
-    struct layer_record layer;
-    struct buf value = {0};
+    struct flight_answer answer = {.err = ERR_BLOB_UNKNOWN};
 
-    bool known = index_get_note(index, INDEX_NOTE_LAYER, mending->digest.bytes, &value);
-    if (known && !layer_record_decode(view_of_buf(&value), &layer)) {
-        index_delete_note(index, INDEX_NOTE_LAYER, mending->digest.bytes);
-        known = false;
-    }
-    if (known && mending->err == ERR_DAMAGED)
-        drop(index, &mending->digest, &layer);
-    if (known)
+    if (importer->stopping)
+        answer.err = ERR_STOPPING;
+    else if (mend(mending))
+        answer.err = ERR_LAYER_INCOMPLETE;
+    if (answer.err == ERR_LAYER_INCOMPLETE)
         stats_add(STAT_LAYERS_MENDED, AT_ALL, 1);
-    if (known && !importer->stopping)
-        import_again(importer, &layer);
-    if (known)
-        layer_record_release(&layer);
-    buf_release(&value);
-    flight_finish(&importer->thread.store->flights, &mending->flight, &(struct flight_answer){0});
+    flight_finish(&importer->thread.store->flights, &mending->flight, &answer);
     free(mending);
 }
 
@@ -116,7 +178,8 @@ static struct flight *make(void *argument)
     return &mending->flight;
 }
 
-void importer_mend(struct importer *importer, const struct digest *layer, enum err err)
+void importer_mend(struct importer *importer, const struct digest *layer, enum err err,
+                   struct flight_caller *caller)
 {
     struct mending mending = {
         .importer = importer,
@@ -127,5 +190,5 @@ void importer_mend(struct importer *importer, const struct digest *layer, enum e
     char text[DIGEST_TEXT_SIZE];
 
     flight_key(key, "mend", digest_print(layer, text), NULL);
-    flight_join(&importer->thread.store->flights, key, NULL, make, &mending);
+    flight_join(&importer->thread.store->flights, key, caller, make, &mending);
 }

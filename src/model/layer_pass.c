@@ -12,7 +12,7 @@
 #include "cache/chunk_record.h"
 #include "cache/scrubber.h"
 
-enum { READ = NUMBERS_CHUNK };
+enum { READ = NUMBERS_CHUNK, OPENED_MAX = 3 /* times more, for others' failures */ };
 
 static void step(struct layer_pass *pass);
 
@@ -55,6 +55,7 @@ void layer_pass_release(struct layer_pass *pass)
     layer_hash_release(&pass->archive);
     layout_free(pass->layout);
     free(pass->order);
+    free(pass->counted);
     free(pass->buffer);
     *pass = (struct layer_pass){0};
 }
@@ -77,10 +78,18 @@ static void on_read_work(struct disk_job *job)
     pass->err = disk_read(pass->blob->fd, pass->buffer, pass->length, pass->offset);
     if (pass->err != OK)
         return;
-    if (!file_of(pass)->has_numbers)
+    if (pass->numbers.chunks != NULL)
         numbers_update(&pass->numbers, pass->buffer, pass->length);
     layer_hash_update(&pass->layer, pass->buffer, pass->length);
     layer_hash_update(&pass->archive, pass->buffer, pass->length);
+}
+
+/* What lay whole in the cache cannot be read, or is not what it was: it is looked into, and fetched
+ * again. */
+static enum err suspect(struct layer_pass *pass)
+{
+    scrubber_suspect(pass->fetchers->store, &file_of(pass)->sha256);
+    return ERR_DAMAGED;
 }
 
 static void on_read_done(struct disk_job *job)
@@ -92,7 +101,7 @@ static void on_read_done(struct disk_job *job)
     if (pass->read != NULL)
         *pass->read += pass->length;
     if (pass->err != OK && !pass->stopped)
-        end(pass, pass->err);
+        end(pass, pass->err == ERR_DISK_FAILED ? suspect(pass) : pass->err);
     else
         step(pass);
 }
@@ -143,12 +152,17 @@ static void begin_numbers(struct layer_pass *pass, bool was_whole)
     const struct pass_file *file = file_of(pass);
 
     pass->has_begun = true;
-    if (file->has_numbers)
-        return;
-    if (was_whole)
+    if (file->has_numbers && was_whole) {
+        free(pass->counted);
+        pass->counted = check_calloc(numbers_count(file->size), sizeof(*pass->counted));
+        numbers_start_known(&pass->numbers, file->size, pass->counted);
+    } else if (file->has_numbers) {
+        return; /* each chunk of it was verified when it came, or its sha256 just now */
+    } else if (was_whole) {
         numbers_start(&pass->numbers, file->size, file->chunks);
-    else
+    } else {
         numbers_start_known(&pass->numbers, file->size, file->chunks);
+    }
 }
 
 /* All of it is read, and its blob is whole. */
@@ -159,14 +173,15 @@ static enum err end_file(struct layer_pass *pass)
     struct buf value = {0};
     uint8_t sha256[NUMBERS_SHA256];
 
+    if (file->has_numbers && pass->numbers.chunks != NULL &&
+        memcmp(pass->counted, file->chunks, numbers_count(file->size) * sizeof(*file->chunks)) != 0)
+        return suspect(pass);
     if (file->has_numbers)
         return OK;
     if (!pass->numbers.is_known) {
         numbers_finish(&pass->numbers, sha256);
-        if (memcmp(sha256, file->sha256.bytes, sizeof(sha256)) != 0) {
-            scrubber_suspect(pass->fetchers->store, &file->sha256);
-            return ERR_DAMAGED;
-        }
+        if (memcmp(sha256, file->sha256.bytes, sizeof(sha256)) != 0)
+            return suspect(pass);
     }
     chunk_record_encode(&record, &value);
     index_put_note(pass->fetchers->store->index, INDEX_NOTE_NUMBERS, file->sha256.bytes,
@@ -198,6 +213,12 @@ static void look(struct layer_pass *pass)
         blob_look(pass->blob, is_read ? BLOB_OFFSET_END : pass->offset, &pass->waiter);
     if (view.state == BLOB_OPENING)
         return;
+    if (view.state == BLOB_FAILED && !pass->wanted && pass->offset == 0 &&
+        pass->opened++ < OPENED_MAX) {
+        drop_blob(pass); /* it failed for somebody else, whose source is not ours */
+        step(pass);
+        return;
+    }
     if (view.state == BLOB_FAILED || (view.size != BLOB_SIZE_UNKNOWN && view.size != file->size)) {
         end(pass, view.state == BLOB_FAILED ? view.err : ERR_SIZE_MISMATCH);
         return;

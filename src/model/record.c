@@ -7,7 +7,7 @@
 #include "base/pack.h"
 
 enum {
-    VERSION = 2,
+    VERSION = 1,
     FILE_BYTES_MIN = 1 + 1 + 1 + 32 /* a name's length, a name, a size, a sha256 */
 };
 

@@ -84,15 +84,23 @@ static bool begin(struct request *request)
 
 static void open_layer(struct request *request);
 
+static void on_mended(struct mail *mail)
+{
+    struct request *request = container_of(mail, struct request, caller.mail);
+    LOOP_CALLBACK(request->caller.loop);
+
+    request_fail(request, request->caller.answer.err);
+}
+
 static void on_opened(struct mail *mail)
 {
     struct request *request = container_of(mail, struct request, caller.mail);
     LOOP_CALLBACK(request->caller.loop);
     enum err err = request->caller.answer.err;
 
-    if (err == ERR_LAYER_INCOMPLETE || err == ERR_DAMAGED) {
-        importer_mend(request->services->importer, &request->route.digest, err);
-        request_fail(request, ERR_LAYER_INCOMPLETE);
+    if (err == ERR_LAYER_INCOMPLETE || err == ERR_DAMAGED || err == ERR_BLOB_UNKNOWN) {
+        request->caller.mail.deliver = on_mended;
+        importer_mend(request->services->importer, &request->route.digest, err, &request->caller);
     } else if (err != OK) {
         request_fail(request, err);
     } else if (!begin(request)) {

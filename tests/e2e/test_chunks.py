@@ -400,7 +400,8 @@ def test_after_a_kill_only_verified_chunks_are_there(entrepot, upstream):
                         break
                     place -= place % CHUNK
                     found = os.pread(file.fileno(), CHUNK, place)
-                    assert found == state["data"][place : place + CHUNK], f"the chunk at {place}"
+                    right = found == state["data"][place : place + CHUNK]
+                    assert right, f"the chunk at {place} of {path.name}, {size} bytes; it is {state['digest']}"
                     place += CHUNK
 
     mirror.stop()

@@ -97,7 +97,7 @@ def test_an_import_that_a_person_asks_for_proves_a_claim(claimed, hub):
     hub.cdn.requests.clear()
     reply = fetch(claimed.admin, "/imports?image=hf/org/model", "POST")
     assert reply.status in (200, 202), reply
-    wait_until(lambda: fetch(claimed.admin, "/imports?image=hf/org/model:latest").json["imports"][0]["state"] == "done")
+    wait_until(lambda: fetch(claimed.admin, "/imports?image=hf/org/model:latest").json["imports"][0]["state"] == "done", "its end")
     assert_good(claimed)
     for each in numbers_of(claimed)["layers"]:
         assert each["digest"] in Image(claimed, "hf/org/model").digests
@@ -107,10 +107,10 @@ def test_an_import_that_a_person_asks_for_proves_a_claim(claimed, hub):
 
 def mended(mirror, digest):
     """What cannot be computed any more says so, and is there again by itself."""
-    reply = blob(mirror, digest)
+    reply = mirror.get(f"/v2/hf/org/model/blobs/{digest}")
     assert reply.status == 503 and int(reply.headers["retry-after"]) > 0, reply
     assert reply.json["errors"][0]["code"] == "UNAVAILABLE" and "imported again" in reply.json["errors"][0]["message"]
-    wait_until(lambda: blob(mirror, digest).status == 200)
+    wait_until(lambda: blob(mirror, digest).status == 200, "it is there again")
 
 
 @pytest.fixture
@@ -141,9 +141,16 @@ def test_what_contradicts_itself_is_found_out_anew(note, first, hub):
     assert hub.cdn.body_bytes() == 0
 
 
+@pytest.mark.parametrize("by", [lambda _: None, lambda _: b"nonsense"], ids=["lost", "unreadable"])
+def test_a_layer_of_which_nothing_is_known(by, first, hub):
+    """The image says whose it is, also to a client that has the manifest and asks for the layer only."""
+    change(first, LAYER, first.image.digests[1], by)
+    mended(first, first.image.digests[1])
+    assert assert_good(first).digest == first.image.digest
+
+
 def test_an_image_that_has_lost_a_layer_is_imported_again(first, hub):
-    """When its tag, or its commit, is asked for the next time, whoever asks."""
+    """When another tag of it is asked for, before anybody has asked for the layer."""
     change(first, LAYER, first.image.digests[1], lambda _: None)
-    assert blob(first, first.image.digests[1]).status == 404
     assert Image(first, "hf/org/model", "main").digest == first.image.digest
     assert assert_good(first).digest == first.image.digest

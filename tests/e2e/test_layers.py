@@ -372,10 +372,11 @@ def test_a_file_is_fetched_to_its_end_after_the_last_reader_has_left(cold, layer
     assert len(hub.requests) > 1
 
 
-def test_numbers_that_are_lost_ask_for_the_import_again(cold, layers):
+def test_a_layer_of_no_image_whose_numbers_are_lost(cold, layers):
+    """Nothing can be imported again for it (test_claims has those of images); the log says what is missing."""
     mirror, hub = cold(layers["big"], missing=(), unknown=["vocab.txt"])
     reply = mirror.get(layers["big"].target)
-    assert (reply.status, reply.json["errors"][0]["code"]) == (503, "UNAVAILABLE")
+    assert (reply.status, reply.json["errors"][0]["code"]) == (404, "BLOB_UNKNOWN")
     [line] = wait_until(lambda: mirror.log(event="layer"), "the log says why")
     assert "vocab.txt" in line["problem"] and not hub.requests
     assert mirror.head(layers["big"].target).status == 200

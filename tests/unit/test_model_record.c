@@ -223,7 +223,7 @@ static void git_record_decode__gives_what_was_encoded(void **state)
 
 static void assert_same_layer(const struct layer_record *a, const struct layer_record *b)
 {
-    assert_true(a->layout_version == b->layout_version);
+    assert_true(a->layout_version == b->layout_version && a->is_claimed == b->is_claimed);
     assert_true(a->size == b->size && a->uncompressed == b->uncompressed);
     assert_true(digest_equal(&a->diff_id, &b->diff_id));
     assert_true(digest_equal(&a->toc_digest, &b->toc_digest));
@@ -384,7 +384,7 @@ static void layer_record_decode__rejects_sizes_that_do_not_add_up(void **state)
 #define SIXTEEN "0123456789abcdef"
 #define DIGEST  "\x00" SIXTEEN SIXTEEN
 #define COMMIT  SIXTEEN SIXTEEN "01234567"
-#define LAYER   "\x01\x01\x08\x07" DIGEST DIGEST /* version, layout, sizes */
+#define LAYER   "\x01\x01\x00\x08\x07" DIGEST DIGEST /* version, layout, counted here, sizes */
 
 static bool is_bytes(recoder *recode, struct view bytes)
 {
@@ -405,8 +405,11 @@ static void layer_record_decode__rejects_what_cannot_be(void **state)
     assert_true(
         is_bytes(recode_layer, VIEW(LAYER "\x02\x01u\x01r" COMMIT "\x01u\x01s" COMMIT "\x00")));
     /* another layout */
-    assert_false(is_bytes(recode_layer, VIEW("\x01\x02\x08\x07" DIGEST DIGEST "\x00\x00")));
-    assert_false(is_bytes(recode_layer, VIEW("\x01\x00\x08\x07" DIGEST DIGEST "\x00\x00")));
+    assert_false(is_bytes(recode_layer, VIEW("\x01\x02\x00\x08\x07" DIGEST DIGEST "\x00\x00")));
+    assert_false(is_bytes(recode_layer, VIEW("\x01\x00\x00\x08\x07" DIGEST DIGEST "\x00\x00")));
+    /* a claim; neither that nor none */
+    assert_true(is_bytes(recode_layer, VIEW("\x01\x01\x01\x08\x07" DIGEST DIGEST "\x00\x00")));
+    assert_false(is_bytes(recode_layer, VIEW("\x01\x01\x02\x08\x07" DIGEST DIGEST "\x00\x00")));
     /* files without a name, with a NUL in it, or fewer than are said to be */
     assert_false(is_bytes(recode_layer, VIEW(LAYER "\x00\x01\x00\x05" SIXTEEN SIXTEEN "n")));
     assert_false(is_bytes(recode_layer, VIEW(LAYER "\x00\x01\x02n\0\x05" SIXTEEN SIXTEEN)));
