@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "wire/http.h"
+#include "wire/hub_path.h"
 #include "wire/hub_refusal.h"
 #include "wire/range.h"
 
@@ -69,10 +70,16 @@ static bool same_authority(const char *a, const char *b)
     return same;
 }
 
-/* Whether another host than the registry is asked. */
+/* Whether another host than the registry is asked; or a CDN that a hub has under its own name. */
 static bool is_elsewhere(const struct call *call)
 {
-    return !same_authority(call->url, call->origin);
+    const struct config_upstream *config = call->upstream->config;
+
+    if (!same_authority(call->url, call->origin))
+        return true;
+    const char *path = strstr(call->url, "://") + 3;
+    path += strcspn(path, "/?#");
+    return config->is_hub && !hub_path_is_own(view_of(path), config_upstream_prefix(config));
 }
 
 /* ---- the end ---- */
@@ -567,4 +574,9 @@ struct view call_sentence(const struct call *call)
 struct view call_field(struct call *call, const char *name)
 {
     return transfer_field(call->transfer, name);
+}
+
+void call_fields(struct call *call, const char *name, struct buf *out)
+{
+    transfer_fields(call->transfer, name, out);
 }
