@@ -25,6 +25,8 @@ static void append_escaped(struct buf *problem, struct view text)
 {
     size_t done = 0;
 
+    if (text.length == 0)
+        return; /* perhaps without data */
     for (size_t i = 0; i + 1 < text.length; i++) {
         unsigned char first = (unsigned char)text.data[i], next = (unsigned char)text.data[i + 1];
         if (first != 0xc2 || next < 0x80 || next > 0x9f)

@@ -20,6 +20,7 @@ static void assert_quoted(struct view text, const char *expected)
 static void problem_quote__can_be_shown_on_any_terminal(void **state)
 {
     (void)state;
+    assert_quoted((struct view){0}, "\"\"");
     assert_quoted(VIEW("plain \xc3\xa4\xc2\xa0"), "\"plain \xc3\xa4\xc2\xa0\"");
     assert_quoted(VIEW("\x1b]0;x\x07\x7f\"\\"), "\"\\u001b]0;x\\u0007\\u007f\\\"\\\\\"");
     assert_quoted(VIEW("a\xc2\x9b"
