@@ -7,6 +7,7 @@
  */
 
 #include "model/hub_get.h"
+#include "model/import_retry.h"
 #include "model/importer.h"
 #include "wire/hub_name.h"
 
@@ -19,12 +20,15 @@ struct ask {
     char repository[REFERENCE_REPOSITORY_SIZE];
     char tag[REFERENCE_TAG_SIZE];
     bool is_wanted; /* by a person: a claim is not enough */
+    bool is_noted;  /* in the index, as something to go on with after a restart: a job */
     unsigned char key[FLIGHT_KEY_SIZE];
     struct hub_name name;
     char revision[GRAMMAR_TAG_SIZE]; /* "": it did not come so far */
     char *filter;                    /* owned; NULL until there is a revision */
     bool imported;                   /* and that is there */
     struct hub_get get;
+    struct import_retry retry;
+    uv_timer_t timer; /* it is PAUSED while that is active */
     struct flight_answer answer;
     bool answered;         /* with what was there before; it has no callers any more */
     struct import *import; /* borrowed; that it waits for, or NULL */
@@ -36,6 +40,11 @@ struct ask {
     bool is_silent;  /* of which there is no report, since nothing was asked */
     struct mail flushed;
 };
+
+/* The same as importer_want() of what was under way when the last process ended, but that a claim
+ * is enough. Thread: any. */
+void ask_resume(struct importer *importer, struct upstream *upstream, const char *repository,
+                const char *tag);
 
 /* How it stands, or stood when its import ended. */
 void ask_tell(struct ask *ask, struct import_report *report);

@@ -8,6 +8,7 @@
 
 #include "model/hub_get.h"
 #include "model/import.h"
+#include "model/import_retry.h"
 #include "model/layer_pass.h"
 #include "model/record.h"
 #include "model/tree.h"
@@ -46,7 +47,8 @@ struct import_layer {
     struct pass_file *files; /* owned while it RUNS; `count` of them */
     struct layer_pass pass;
     uint64_t bytes;            /* of its files */
-    _Atomic uint64_t read;     /* of them, while it RUNS */
+    _Atomic uint64_t read;     /* of them, while it RUNS; */
+    uint64_t furthest;         /* the most of them that a pass has read */
     struct image_layer result; /* DONE; */
     bool is_claimed;           /* as in its record */
 };
@@ -81,9 +83,10 @@ struct import {
 
     enum err err; /* what failed in this try, */
     struct buf sentence;
-    uint64_t retry_after; /* seconds */
-    unsigned tries;       /* in a row without progress */
-    uv_timer_t timer;     /* PAUSED while it is active */
+    uint64_t retry_after;      /* seconds */
+    struct import_retry retry; /* anew with each small file, page and layer, and what a layer's pass
+                                * reads beyond those before it */
+    uv_timer_t timer;          /* PAUSED while it is active */
 };
 
 /* ---- what the parts tell the import ---- */

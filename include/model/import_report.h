@@ -102,4 +102,9 @@ struct import_history {
 void import_history_add(struct import_history *history, const struct import_report *report,
                         bool was_import);
 
+/* Why that image failed, when it was with `err`: what was given to import_report_set_error()
+ * besides, borrowed until the next is added; or empty. */
+struct view import_history_reason(const struct import_history *history, const char *image,
+                                  enum err err);
+
 #endif

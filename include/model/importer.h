@@ -7,10 +7,18 @@
  * askers and, by notes in the index, the process.
  *
  *   importer_ask --> RESOLVING (the hub is asked which commit a tag stands for)
+ *                       |<-> PAUSED (it cannot say that now)
  *                       |--> that commit is imported: the answer
  *                       |--> it is not, and the tag had another: that one is the answer, and the
  *                       |    import goes on behind it
  *                       `--> it is not: the answer comes with the import's end
+ *
+ * A hub that limits us, is down, or breaks is asked again, as import_retry.h says: for a person,
+ * and for what a restart interrupted, as long as for any import. For a client not for longer than
+ * it is of use to it: a hub that cannot be reached is asked once more, a second later, one that
+ * gives no answer is not, and after some seconds of others' errors the client has the last of them,
+ * well within import_hold; only what the hub itself puts off is waited for, a quarter of an hour at
+ * most. Who has an old image has that at once.
  *
  * A tag that the catalog has stands for the revision, and the choice of files, that it says there.
  */
@@ -61,8 +69,9 @@ void importer_ask(struct importer *importer, struct upstream *upstream, const ch
                   const char *tag, struct flight_caller *caller);
 
 /* The same for a person, who does not wait for the answer: what the hub refused a moment ago is
- * asked again, and what is known from a numbers file alone is fetched and hashed. What is asked for
- * with importer_report() afterwards tells of it. Thread: any. */
+ * asked again, what is known from a numbers file alone is fetched and hashed, and the wish outlives
+ * the process, also while the hub is down. What is asked for with importer_report() afterwards
+ * tells of it. Thread: any. */
 void importer_want(struct importer *importer, struct upstream *upstream, const char *repository,
                    const char *tag);
 

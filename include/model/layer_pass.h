@@ -43,6 +43,7 @@ struct layer_pass {
     struct layout *layout;  /* owned; SEALED at the end */
     struct digest digest;   /* at the end: of the layer, */
     struct digest diff_id;  /* and of its archive */
+    uint64_t retry_after_s; /* of an error: what the hub told us to wait; or 0 */
     _Atomic uint64_t *read; /* borrowed; bytes read are added to it; or NULL */
 
     size_t *order;     /* owned; tree_order() of the files */

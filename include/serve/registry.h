@@ -11,8 +11,8 @@
  *         -> tag list, referrers: ask the upstream
  *
  * Find: look at the blob; wait for it, want it, or confirm that this repository holds it, until
- * there is something to send. Every wait ends with an error in bounded time (answer_timeout); what
- * was waited for goes on.
+ * there is something to send. Every wait ends with an error in bounded time: answer_timeout, or for
+ * an import import_hold, or a day for clients that are known to wait. What was waited for goes on.
  */
 
 #include "cache/fetcher.h"
@@ -35,8 +35,8 @@ struct registry {
 void registry_start(struct registry *registry, size_t number, int fd,
                     const struct services *services);
 
-/* Stops accepting; running answers may end. With the last of them `ended` is posted to `loop`,
- * once, and the thread ends. Thread: main. */
+/* Stops accepting; running answers may end, but who waits for an import has ERR_STOPPING at once.
+ * With the last of them `ended` is posted to `loop`, once, and the thread ends. Thread: main. */
 void registry_drain(struct registry *registry, struct loop *loop, struct mail *ended);
 
 /* After registry_drain: cuts the answers that are left. Once. Thread: main. */

@@ -6,6 +6,7 @@
  * the person who asked, and how long to wait. Pure; fuzzed. Thread: any.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -13,6 +14,8 @@
 
 enum {
     HUB_REFUSAL_WORDS_MAX = 200,  /* bytes of the hub's own words that a sentence repeats */
+    HUB_REFUSAL_CODE_SIZE = 32,   /* of an X-Error-Code: no longer one is known */
+    HUB_REFUSAL_BODY_MAX = 4096,  /* bytes of a body that are read for its words */
     HUB_REFUSAL_WAIT_MAX = 86400, /* seconds */
 };
 
@@ -33,6 +36,13 @@ enum {
  */
 enum err hub_refusal_read(unsigned status, struct view code, struct view message,
                           struct view repository, struct buf *sentence) MUST_CHECK;
+
+/*
+ * The words that stand in the body of such an answer, {"error": "..."}, for one whose head has no
+ * X-Error-Message: appends them to `words`, as they are. False: it is nothing of the kind, or
+ * longer than HUB_REFUSAL_BODY_MAX.
+ */
+bool hub_refusal_words(struct view body, struct buf *words);
 
 /*
  * How long to ask nothing more, in seconds, from RateLimit and Retry-After (empty when absent): the

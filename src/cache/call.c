@@ -37,11 +37,14 @@ struct call {
     unsigned redirects;
     enum err refusal;    /* of a hub, */
     struct buf sentence; /* and its words; owned */
-    bool met_challenge;  /* after a 401; the next 401 is final */
-    bool restarted;      /* after a redirect target's 403 */
-    bool accepted;       /* on_head was called */
-    bool remembered;     /* it began with request.target */
-    bool is_extra;       /* see call_set_extra() */
+    char code[HUB_REFUSAL_CODE_SIZE];
+    struct buf body;    /* owned; of that refusal, when its head has no words: its beginning */
+    bool is_worded;     /* that head */
+    bool met_challenge; /* after a 401; the next 401 is final */
+    bool restarted;     /* after a redirect target's 403 */
+    bool accepted;      /* on_head was called */
+    bool remembered;    /* it began with request.target */
+    bool is_extra;      /* see call_set_extra() */
 };
 
 static void ask(struct call *call);
@@ -95,6 +98,7 @@ static void call_free(struct call *call)
     free(call->location);
     free(call->token);
     buf_release(&call->sentence);
+    buf_release(&call->body);
     free(call);
 }
 
@@ -220,19 +224,36 @@ static void note_status(const struct call *call)
 
 /* A hub's refusal says more than its status does; and a 503 that tells how long to stay away limits
  * us, as a registry's does. */
+static void judge(struct call *call, struct view message)
+{
+    call->refusal = hub_refusal_read((unsigned)call->status, view_of(call->code), message,
+                                     view_of(call->request.repository), &call->sentence);
+    if (call->status == 503 && call->retry_after > 0)
+        call->refusal = ERR_UPSTREAM_LIMITED;
+    if (call->refusal != ERR_UPSTREAM_LIMITED)
+        call->retry_after = 0;
+}
+
 static void read_refusal(struct call *call, struct transfer *transfer)
 {
-    uint64_t wait = hub_refusal_wait(transfer_field(transfer, "RateLimit"),
-                                     transfer_field(transfer, "Retry-After"), clock_wall_s(),
-                                     call->status == 429 ? LIMITED_PAUSE_S : 0);
+    struct view message = transfer_field(transfer, "X-Error-Message");
 
-    call->refusal =
-        hub_refusal_read((unsigned)call->status, transfer_field(transfer, "X-Error-Code"),
-                         transfer_field(transfer, "X-Error-Message"),
-                         view_of(call->request.repository), &call->sentence);
-    if (call->status == 503 && wait > 0)
-        call->refusal = ERR_UPSTREAM_LIMITED;
-    call->retry_after = call->refusal == ERR_UPSTREAM_LIMITED ? wait : 0;
+    call->retry_after = hub_refusal_wait(transfer_field(transfer, "RateLimit"),
+                                         transfer_field(transfer, "Retry-After"), clock_wall_s(),
+                                         call->status == 429 ? LIMITED_PAUSE_S : 0);
+    (void)view_copy(transfer_field(transfer, "X-Error-Code"), call->code, sizeof(call->code));
+    call->is_worded = message.length > 0;
+    judge(call, message);
+}
+
+/* All of it has come: some say why in the body only. */
+static void read_words(struct call *call)
+{
+    struct buf words = {0};
+
+    if (!call->is_worded && hub_refusal_words(view_of_buf(&call->body), &words))
+        judge(call, view_of_buf(&words));
+    buf_release(&words);
 }
 
 static enum err on_head(struct transfer *transfer, int status)
@@ -275,6 +296,9 @@ static enum err on_body(struct transfer *transfer, const void *data, size_t leng
     if (call->accepted)
         return call->events->on_body(call, data, length);
     /* An error's or a redirect's body is read, so that the connection can be used again. */
+    if (call->refusal != OK && call->body.length <= HUB_REFUSAL_BODY_MAX)
+        buf_append(&call->body, data,
+                   length <= HUB_REFUSAL_BODY_MAX ? length : HUB_REFUSAL_BODY_MAX + 1);
     call->dropped += length;
     return call->dropped > ERROR_BODY_MAX ? ERR_UPSTREAM_NONSENSE : OK;
 }
@@ -336,6 +360,8 @@ static void answered(struct call *call)
         ask(call);
         return;
     }
+    if (call->refusal != OK)
+        read_words(call);
     enum err err = err_of_status(call);
     if (elsewhere && (err == ERR_NAME_UNKNOWN || err == ERR_UPSTREAM_REFUSED))
         err = ERR_UPSTREAM_FAILED; /* the registry has it; where it sent us does not (E4) */
@@ -390,6 +416,8 @@ static void transmit(struct call *call, const char *authorization)
     call->status = 0;
     call->retry_after = 0;
     call->dropped = 0;
+    call->refusal = OK;
+    buf_clear(&call->body);
     call->transfer =
         transfer_start(&call->calls->transfers,
                        &(struct transfer_request){.method = request->method,

@@ -1,6 +1,7 @@
 /*
  * An ask is a flight: it begins with on_start(), and its callers get one answer, with or before the
- * end of the import that it waits for.
+ * end of the import that it waits for. While the hub cannot say what the tag stands for it is
+ * PAUSED, and asks again.
  */
 #include "model/ask.h"
 
@@ -22,6 +23,11 @@ static const char *name_of(const struct ask *ask)
 
 /* ---- the end of an ask ---- */
 
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(container_of((uv_timer_t *)handle, struct ask, timer));
+}
+
 static void ask_free(struct ask *ask)
 {
     list_unlink(&ask->node);
@@ -32,7 +38,7 @@ static void ask_free(struct ask *ask)
     ahead_note(&ask->importer->ahead, name_of(ask), ask->repository, ask->tag, ask->revision,
                ask->filter, ask->imported);
     free(ask->filter);
-    free(ask);
+    uv_close((uv_handle_t *)&ask->timer, on_timer_closed);
 }
 
 /* Gives the answer to whoever still waits for one. */
@@ -51,6 +57,14 @@ static void finish(struct ask *ask)
     ask_free(ask);
 }
 
+/* Goes on with `deliver` when the index has what it was given. */
+static void flush(struct ask *ask, void (*deliver)(struct mail *mail))
+{
+    ask->flushed.deliver = deliver;
+    ask->importer->thread.flushing++;
+    index_flush(ask->importer->thread.store->index, &ask->importer->thread.loop, &ask->flushed);
+}
+
 static void on_flushed(struct mail *mail)
 {
     struct ask *ask = container_of(mail, struct ask, flushed);
@@ -62,9 +76,7 @@ static void on_flushed(struct mail *mail)
 /* The next request must see what was written, or it would ask again. */
 static void finish_flushed(struct ask *ask)
 {
-    ask->flushed.deliver = on_flushed;
-    ask->importer->thread.flushing++;
-    index_flush(ask->importer->thread.store->index, &ask->importer->thread.loop, &ask->flushed);
+    flush(ask, on_flushed);
 }
 
 void ask_tell(struct ask *ask, struct import_report *report)
@@ -123,6 +135,7 @@ static void note_import(struct ask *ask, bool is_under_way)
     unsigned char key[MODEL_KEY_SIZE];
     struct buf value = {0};
 
+    ask->is_noted = is_under_way;
     import_record_key(name_of(ask), ask->repository, ask->tag, key);
     if (!is_under_way) {
         index_delete_note(index, INDEX_NOTE_IMPORT, key);
@@ -150,10 +163,19 @@ static void forget_import(struct ask *ask)
     struct buf value = {0};
 
     import_record_key(name_of(ask), ask->repository, ask->tag, key);
-    if (ask->import == NULL &&
-        index_get_note(ask->importer->thread.store->index, INDEX_NOTE_IMPORT, key, &value))
+    if (ask->import == NULL && (ask->is_noted || index_get_note(ask->importer->thread.store->index,
+                                                                INDEX_NOTE_IMPORT, key, &value)))
         note_import(ask, false);
     buf_release(&value);
+}
+
+/* What the callers are told of the error. */
+static void say(struct ask *ask, struct view sentence)
+{
+    if (sentence.length == 0 || ask->answer.bytes != NULL)
+        return;
+    ask->answer.bytes = bytes_new();
+    buf_append_view(&ask->answer.bytes->data, sentence);
 }
 
 static void fail(struct ask *ask, enum err err, struct view sentence)
@@ -162,6 +184,8 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
 
     note_end(ask, IMPORT_REPORT_FAILED);
     import_report_set_error(&ask->report, err, sentence);
+    if (is_final(err) && (!ask->answered || ask->is_noted))
+        note_import(ask, false);
     if (is_gone(ask, err)) {
         index_delete_tag(store->index, name_of(ask), ask->repository, ask->tag);
     } else if (!ask->answered && err != ERR_STOPPING && use_old(ask, true)) {
@@ -170,15 +194,10 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
         finish_flushed(ask);
         return;
     }
-    if (is_final(err) && !ask->answered) { /* else there is the old one */
+    if (is_final(err) && !ask->answered) /* else there is the old one */
         absence_note(&store->absences, ask->key, err, store->config->negative_ttl);
-        note_import(ask, false);
-    }
     ask->answer.err = err;
-    if (sentence.length > 0 && ask->answer.bytes == NULL) {
-        ask->answer.bytes = bytes_new();
-        buf_append_view(&ask->answer.bytes->data, sentence);
-    }
+    say(ask, sentence);
     if (is_final(err) && err != ERR_UPSTREAM_REFUSED)
         finish_flushed(ask); /* the tag is gone */
     else
@@ -293,6 +312,39 @@ static void on_commit(struct ask *ask, const struct hub_info *info)
 
 /* ---- asking the hub ---- */
 
+static void ask_hub(struct ask *ask);
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    struct ask *ask = container_of(timer, struct ask, timer);
+    LOOP_CALLBACK(&ask->importer->thread.loop);
+
+    ask->report.state = IMPORT_REPORT_RESOLVING;
+    ask->report.error[0] = '\0';
+    ask_hub(ask);
+}
+
+/* The hub cannot say it now: it is asked again later, if that is worth it. Who waits has what was
+ * there before, when there is something; then there is nothing more to do for a client. */
+static void put_off(struct ask *ask, enum err err, struct view sentence)
+{
+    uint64_t pause_ms;
+
+    bool has_old = !ask->answered && use_old(ask, true);
+    if ((has_old && !ask->is_noted) ||
+        !import_retry_next(&ask->retry, ask->is_noted, err, ask->answer.retry_after, &pause_ms)) {
+        fail(ask, err, sentence);
+        return;
+    }
+    if (has_old)
+        answer(ask);
+    ask->report.state = IMPORT_REPORT_PAUSED;
+    import_report_set_error(&ask->report, err, sentence);
+    log_message(CONFIG_LOG_INFO, "import", "%s: %s; asked again in %llu s", ask->report.image,
+                err_sentence(err), (unsigned long long)(pause_ms / 1000));
+    uv_timer_start(&ask->timer, on_pause_over, pause_ms, 0);
+}
+
 static void on_info(struct hub_get *get, enum err err)
 {
     struct ask *ask = container_of(get, struct ask, get);
@@ -301,7 +353,7 @@ static void on_info(struct hub_get *get, enum err err)
 
     ask->answer.retry_after = get->retry_after;
     if (err != OK)
-        fail(ask, err, view_of_buf(&get->sentence));
+        put_off(ask, err, view_of_buf(&get->sentence));
     else if (!hub_read_info(view_of_buf(&get->body), &info, &problem))
         fail(ask, ERR_UPSTREAM_NONSENSE, view_of_buf(&problem));
     else
@@ -321,17 +373,44 @@ static bool choose_revision(struct ask *ask)
     if (found) {
         CHECK(view_copy(view_of(model != NULL ? model->revision : revision.text), ask->revision,
                         sizeof(ask->revision)));
+        free(ask->filter);
         ask->filter = view_dup(view_of(model != NULL ? model->filter : ""));
     }
     catalog_unref(catalog);
     return found;
 }
 
-static void ask_hub(struct ask *ask)
+/* What the tag is taken for is known. */
+static void ask_info(struct ask *ask)
 {
     char repository[HUB_REPOSITORY_SIZE];
     struct buf path = {0};
 
+    enum err err = upstream_is_resting(ask->upstream, &ask->answer.retry_after);
+    if (err != OK) {
+        put_off(ask, err, VIEW(""));
+        return;
+    }
+    (void)hub_name_print(&ask->name, repository);
+    hub_path_info(&path, view_of(repository), view_of(ask->revision));
+    hub_get_start(&ask->get, &ask->importer->thread.calls, ask->upstream, repository, path.data,
+                  HUB_ANSWER_MAX, on_info);
+    buf_release(&path);
+}
+
+static void on_noted(struct mail *mail)
+{
+    struct ask *ask = container_of(mail, struct ask, flushed);
+
+    ask->importer->thread.flushing--;
+    if (ask->importer->stopping)
+        fail(ask, ERR_STOPPING, VIEW(""));
+    else
+        ask_info(ask);
+}
+
+static void ask_hub(struct ask *ask)
+{
     if (!hub_name_parse(view_of(ask->repository), &ask->name)) {
         fail(ask, ERR_NAME_UNKNOWN,
              VIEW("a hub's images are called org/model, model, or "
@@ -344,11 +423,12 @@ static void ask_hub(struct ask *ask)
                   "commits do, with -- for a slash"));
         return;
     }
-    (void)hub_name_print(&ask->name, repository);
-    hub_path_info(&path, view_of(repository), view_of(ask->revision));
-    hub_get_start(&ask->get, &ask->importer->thread.calls, ask->upstream, repository, path.data,
-                  HUB_ANSWER_MAX, on_info);
-    buf_release(&path);
+    if (ask->is_wanted && !ask->is_noted) { /* before all else: the hub may be down for long */
+        note_import(ask, true);
+        flush(ask, on_noted);
+        return;
+    }
+    ask_info(ask);
 }
 
 /* A commit that the catalog pins, and that is here, is the answer, whatever has become of its
@@ -391,6 +471,7 @@ static void on_start(struct mail *mail)
     ask->report.started_ms = clock_wall_ms();
     (void)snprintf(ask->report.image, sizeof(ask->report.image), "%s/%s:%s", name_of(ask),
                    ask->repository, ask->tag);
+    CHECK(uv_timer_init(&ask->importer->thread.loop.uv, &ask->timer) == 0);
     list_append(&ask->importer->asks, &ask->node);
     if (!ask->importer->stopping && answer_pinned(ask))
         return;
@@ -398,16 +479,14 @@ static void on_start(struct mail *mail)
     if (err != OK) {           /* known already: to note it again would be to note it for ever */
         ask->is_silent = true; /* it was told when it was found out */
         ask->answer.err = err;
+        say(ask, import_history_reason(&ask->importer->ended, ask->report.image, err));
         finish(ask);
         return;
     }
-    err = upstream_is_resting(ask->upstream, &ask->answer.retry_after);
-    if (err == OK && ask->importer->stopping)
-        err = ERR_STOPPING;
-    if (err == OK && is_full)
-        err = ERR_BUSY;
-    if (err != OK)
-        fail(ask, err, VIEW(""));
+    if (ask->importer->stopping)
+        fail(ask, ERR_STOPPING, VIEW(""));
+    else if (is_full)
+        fail(ask, ERR_BUSY, VIEW(""));
     else
         ask_hub(ask);
 }
@@ -420,38 +499,82 @@ static struct flight *make(void *argument)
     return &ask->flight;
 }
 
-static void join(struct importer *importer, struct upstream *upstream, const char *repository,
-                 const char *tag, bool is_wanted, struct flight_caller *caller)
+static void ask_init(struct ask *ask, struct importer *importer, struct upstream *upstream,
+                     const char *repository, const char *tag)
 {
-    struct ask ask = {.importer = importer,
-                      .upstream = upstream,
-                      .is_wanted = is_wanted,
-                      .flight = {.loop = &importer->thread.loop, .start.deliver = on_start}};
-
-    CHECK(view_copy(view_of(repository), ask.repository, sizeof(ask.repository)) &&
-          view_copy(view_of(tag), ask.tag, sizeof(ask.tag)));
-    flight_key(ask.key, "model", upstream->config->name, repository, tag, NULL);
-    if (is_wanted)
-        absence_note(&importer->thread.store->absences, ask.key, OK, 0);
-    flight_join(&importer->thread.store->flights, ask.key, caller, make, &ask);
+    *ask = (struct ask){.importer = importer,
+                        .upstream = upstream,
+                        .flight = {.loop = &importer->thread.loop, .start.deliver = on_start}};
+    CHECK(view_copy(view_of(repository), ask->repository, sizeof(ask->repository)) &&
+          view_copy(view_of(tag), ask->tag, sizeof(ask->tag)));
+    flight_key(ask->key, "model", upstream->config->name, repository, tag, NULL);
 }
 
 void importer_ask(struct importer *importer, struct upstream *upstream, const char *repository,
                   const char *tag, struct flight_caller *caller)
 {
-    join(importer, upstream, repository, tag, false, caller);
+    struct ask ask;
+
+    ask_init(&ask, importer, upstream, repository, tag);
+    flight_join(&importer->thread.store->flights, ask.key, caller, make, &ask);
+}
+
+void ask_resume(struct importer *importer, struct upstream *upstream, const char *repository,
+                const char *tag)
+{
+    struct ask ask;
+
+    ask_init(&ask, importer, upstream, repository, tag);
+    ask.is_noted = true;
+    flight_join(&importer->thread.store->flights, ask.key, NULL, make, &ask);
+}
+
+/* A person wants what a client may be asking already. */
+struct wish {
+    struct mail mail;
+    struct importer *importer;
+    unsigned char key[FLIGHT_KEY_SIZE];
+};
+
+static void on_wish(struct mail *mail)
+{
+    struct wish *wish = container_of(mail, struct wish, mail);
+    struct list *asks = &wish->importer->asks;
+
+    for (struct list *node = asks->next; node != asks; node = node->next) {
+        struct ask *ask = container_of(node, struct ask, node);
+        if (ask->is_wanted || ask->is_over || memcmp(ask->key, wish->key, sizeof(ask->key)) != 0)
+            continue;
+        ask->is_wanted = true;
+        if (ask->import != NULL)
+            import_prove(ask->import);
+        else if (!ask->is_noted)
+            note_import(ask, true);
+    }
+    free(wish);
 }
 
 void importer_want(struct importer *importer, struct upstream *upstream, const char *repository,
                    const char *tag)
 {
-    join(importer, upstream, repository, tag, true, NULL);
+    struct wish *wish = check_calloc(1, sizeof(*wish));
+    struct ask ask;
+
+    ask_init(&ask, importer, upstream, repository, tag);
+    ask.is_wanted = true;
+    absence_note(&importer->thread.store->absences, ask.key, OK, 0);
+    wish->importer = importer;
+    wish->mail.deliver = on_wish;
+    memcpy(wish->key, ask.key, sizeof(wish->key));
+    flight_join(&importer->thread.store->flights, ask.key, NULL, make, &ask);
+    loop_post(&importer->thread.loop, &wish->mail); /* behind the start of a new one */
 }
 
 void ask_stop(struct ask *ask)
 {
-    if (ask->get.call == NULL)
+    if (ask->get.call == NULL && !uv_is_active((uv_handle_t *)&ask->timer))
         return; /* its import ends it, or the index */
+    uv_timer_stop(&ask->timer);
     hub_get_release(&ask->get);
     fail(ask, ERR_STOPPING, VIEW(""));
 }

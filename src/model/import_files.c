@@ -143,7 +143,7 @@ static void on_small(struct hub_get *get, enum err err)
         import_note_error(import, ERR_DIGEST_MISMATCH, view_of_buf(&problem), 0);
     } else {
         take(import, file, &get->body);
-        import->tries = 0;
+        import->retry = (struct import_retry){0};
     }
     buf_release(&problem);
     hub_get_release(get);

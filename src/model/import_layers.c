@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/problem.h"
 #include "cache/chunk_record.h"
 #include "model/import_parts.h"
 #include "model/imported.h"
@@ -223,8 +224,33 @@ static bool drop_claims(const struct import_layer *layer)
     return any;
 }
 
+/* At which file the pass has failed, and what may be done; what the hub says of it is not known
+ * here. */
+static void describe(const struct layer_pass *pass, enum err err, struct buf *sentence)
+{
+    if (pass->at == pass->count)
+        return;
+    buf_append_text(sentence, "the file ");
+    problem_quote(sentence, pass->files[pass->order[pass->at]].name);
+    if (err == ERR_UPSTREAM_REFUSED)
+        buf_append_text(sentence,
+                        ", which the hub does not let Entrepot read: its repository's page says "
+                        "whether access is to be asked for; then give Entrepot a token that has it "
+                        "(password_file)");
+}
+
+/* A file of hours has come further, though not to its end. */
+static void note_progress(struct import_layer *layer)
+{
+    if (layer->read <= layer->furthest)
+        return;
+    layer->furthest = layer->read;
+    layer->import->retry = (struct import_retry){0};
+}
+
 static void on_pass_end(struct layer_pass *pass, enum err err)
 {
+    struct buf sentence = {0};
     struct import_layer *layer = pass->owner;
     struct import *import = layer->import;
 
@@ -233,9 +259,12 @@ static void on_pass_end(struct layer_pass *pass, enum err err)
         err = ERR_CHUNK_MISMATCH; /* which is worth another try */
     if (err == OK) {
         write_down(layer);
-        import->tries = 0;
+        import->retry = (struct import_retry){0};
     } else {
-        import_note_error(import, err, VIEW(""), 0);
+        note_progress(layer);
+        describe(pass, err, &sentence);
+        import_note_error(import, err, view_of_buf(&sentence), pass->retry_after_s);
+        buf_release(&sentence);
     }
     layer_pass_release(pass);
     drop_files(layer);

@@ -155,13 +155,20 @@ static void drop(struct import_history *history, size_t at)
             (history->count - at) * sizeof(history->list[0]));
 }
 
-void import_history_add(struct import_history *history, const struct import_report *report,
-                        bool was_import)
+static size_t find(const struct import_history *history, const char *image)
 {
     size_t at = 0;
 
-    while (at < history->count && strcmp(history->list[at].image, report->image) != 0)
+    while (at < history->count && strcmp(history->list[at].image, image) != 0)
         at++;
+    return at;
+}
+
+void import_history_add(struct import_history *history, const struct import_report *report,
+                        bool was_import)
+{
+    size_t at = find(history, report->image);
+
     if (at < history->count) {
         const struct import_report *before = &history->list[at];
         if (!was_import && before->state == report->state && report->state == IMPORT_REPORT_DONE &&
@@ -172,4 +179,17 @@ void import_history_add(struct import_history *history, const struct import_repo
     if (history->count == IMPORT_HISTORY_MAX)
         drop(history, 0);
     history->list[history->count++] = *report;
+}
+
+struct view import_history_reason(const struct import_history *history, const char *image,
+                                  enum err err)
+{
+    size_t at = find(history, image);
+
+    if (at == history->count || history->list[at].state != IMPORT_REPORT_FAILED)
+        return VIEW("");
+    struct view error = view_of(history->list[at].error), general = view_of(err_sentence(err));
+    if (!view_starts_with(error, general) || error.length < general.length + 2)
+        return VIEW("");
+    return (struct view){error.data + general.length + 2, error.length - general.length - 2};
 }

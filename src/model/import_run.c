@@ -14,12 +14,7 @@
 #include "model/import_parts.h"
 #include "wire/hub_path.h"
 
-enum {
-    PAGES_MAX = 20000,
-    TRIES_MAX = 8,
-    PAUSE_MS = 1000,
-    PAUSE_MAX_MS = 60000,
-};
+enum { PAGES_MAX = 20000 };
 
 /* ---- the end ---- */
 
@@ -110,13 +105,6 @@ void import_note_error(struct import *import, enum err err, struct view sentence
     buf_append_view(&import->sentence, sentence);
 }
 
-static bool is_passing(enum err err)
-{
-    return err_is_retryable(err) || err == ERR_UPSTREAM_LIMITED || err == ERR_UPSTREAM_RESTING ||
-           err == ERR_BUSY || err == ERR_NO_ROOM || err == ERR_DAMAGED ||
-           err == ERR_CHUNK_MISMATCH; /* a claim that is wrong is dropped then */
-}
-
 static void on_pause_over(uv_timer_t *timer)
 {
     struct import *import = container_of(timer, struct import, timer);
@@ -130,17 +118,15 @@ static void on_pause_over(uv_timer_t *timer)
 /* Nothing runs, and something has failed. */
 static void recover(struct import *import)
 {
-    uint64_t pause = (uint64_t)PAUSE_MS << import->tries;
+    uint64_t told_s = import->retry_after, rest_s = 0, pause;
 
-    if (!is_passing(import->err) || ++import->tries > TRIES_MAX) {
+    if (upstream_is_resting(import->upstream, &rest_s) != OK && rest_s > told_s)
+        told_s = rest_s; /* it may have told somebody else */
+    import->retry_after = 0;
+    if (!import_retry_next(&import->retry, true, import->err, told_s, &pause)) {
         end(import, import->err);
         return;
     }
-    if (pause < import->retry_after * 1000)
-        pause = import->retry_after * 1000;
-    if (pause > PAUSE_MAX_MS)
-        pause = PAUSE_MAX_MS;
-    import->retry_after = 0;
     log_message(CONFIG_LOG_INFO, "import", "%s: %s; tried again in %llu s", import->repository,
                 err_sentence(import->err), (unsigned long long)(pause / 1000));
     uv_timer_start(&import->timer, on_pause_over, pause, 0);
@@ -166,7 +152,7 @@ static void on_page(struct hub_get *get, enum err err)
         free(import->next_page);
         import->next_page = get->next;
         get->next = NULL;
-        import->tries = 0;
+        import->retry = (struct import_retry){0};
         ask_page(import, import->next_page);
         return;
     } else if (import_files_take(import)) {

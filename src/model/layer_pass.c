@@ -221,6 +221,7 @@ static void look(struct layer_pass *pass)
     }
     /* What somebody else has told of the size of a partial one, who fills it finds out about. */
     if (view.state == BLOB_FAILED || (view.state == BLOB_COMPLETE && view.size != file->size)) {
+        pass->retry_after_s = view.retry_after_s;
         end(pass, view.state == BLOB_FAILED ? view.err : ERR_SIZE_MISMATCH);
         return;
     }

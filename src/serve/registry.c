@@ -245,10 +245,25 @@ static void on_listener_drained(struct listener *listener)
     loop_post(registry->main_loop, registry->ended);
 }
 
+/* Who waits for an import would wait beyond our end: it goes on at the next start. */
+static void fail_waiting(struct conn_group *group)
+{
+    for (struct list *node = group->conns.next; node != &group->conns; node = node->next) {
+        struct conn *conn = container_of(node, struct conn, node);
+        struct request *request = container_of(conn, struct session, conn)->request;
+        if (request == NULL || request->overdue != ERR_IMPORTING || request->known ||
+            request->exchange.status != 0)
+            continue;
+        conn_set_last(conn);
+        request_fail(request, ERR_STOPPING);
+    }
+}
+
 static void on_drain(struct mail *mail)
 {
     struct registry *registry = container_of(mail, struct registry, drain);
 
+    fail_waiting(&registry->listener.group);
     listener_drain(&registry->listener, on_listener_drained);
 }
 

@@ -1,5 +1,6 @@
 #include "wire/hub_refusal.h"
 
+#include "wire/bounded_json.h"
 #include "wire/http.h"
 
 /* ---- what it means ---- */
@@ -93,6 +94,21 @@ enum err hub_refusal_read(unsigned status, struct view code, struct view message
         put_words(sentence, message);
     }
     return err;
+}
+
+bool hub_refusal_words(struct view body, struct buf *words)
+{
+    static const struct bounded_json_limits limits = {.containers = 100, .values = 1000};
+    json_t *root = NULL;
+
+    if (body.length <= HUB_REFUSAL_BODY_MAX)
+        root = bounded_json_load(body, &limits, NULL);
+    const json_t *error = json_object_get(root, "error");
+    bool is_found = json_string_length(error) > 0;
+    if (is_found)
+        buf_append(words, json_string_value(error), json_string_length(error));
+    json_decref(root);
+    return is_found;
 }
 
 /* ---- how long to wait ---- */

@@ -116,7 +116,7 @@ static void fuzz_paths(struct view text)
  * Retry-After. */
 static void fuzz_refusal(struct view text)
 {
-    struct buf sentence = {0};
+    struct buf sentence = {0}, words = {0};
     uint16_t status = 0;
     struct view rest = text;
 
@@ -129,6 +129,10 @@ static void fuzz_refusal(struct view text)
     enum err err = hub_refusal_read(status % 1000, code, message, text, &sentence);
     CHECK(err != OK && sentence.length > 0 && sentence.length < 1000 && is_printable(&sentence));
     CHECK(strpbrk(sentence.data, "\"\\") == NULL);
+    CHECK(hub_refusal_words(text, &words) == (words.length > 0) && words.length <= text.length);
+    err = hub_refusal_read(403, code, view_of_buf(&words), code, &sentence);
+    CHECK(err != OK && sentence.length < 1000 && is_printable(&sentence));
+    buf_release(&words);
     CHECK(hub_refusal_wait(rate_limit, rest, 1600000000, 7) <= HUB_REFUSAL_WAIT_MAX);
     CHECK(hub_refusal_wait(text, VIEW(""), 1600000000, 7) <= HUB_REFUSAL_WAIT_MAX);
     buf_release(&sentence);

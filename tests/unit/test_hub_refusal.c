@@ -113,6 +113,38 @@ static void hub_refusal_read__repeats_the_words_safely(void **state)
     assert_int_equal(strlen(strstr(sentence.data, "ww")), HUB_REFUSAL_WORDS_MAX + 3);
 }
 
+static void hub_refusal_words__stand_in_the_body(void **state)
+{
+    static const char *const useless[] = {
+        "",
+        "{}",
+        "{\"error\":1}",
+        "{\"error\":\"\"}",
+        "[\"error\"]",
+        "\"error\"",
+        "<html>error</html>",
+        "{\"error\":\"cut",
+        "{\"error\":{\"error\":\"x\"}}",
+        "null",
+    };
+    char body[HUB_REFUSAL_BODY_MAX + 1];
+    struct buf words = {0};
+
+    (void)state;
+    assert_true(
+        hub_refusal_words(VIEW("{\"a\":[1],\"error\":\"No \\\"such\\\" \\u001bthing\"}"), &words));
+    assert_string_equal(words.data, "No \"such\" \x1bthing");
+    buf_clear(&words);
+    for (size_t i = 0; i < sizeof(useless) / sizeof(useless[0]); i++)
+        assert_false(hub_refusal_words(view_of(useless[i]), &words));
+    memset(body, ' ', sizeof(body));
+    memcpy(body, "{\"error\":\"x\"}", 13);
+    assert_false(hub_refusal_words((struct view){body, sizeof(body)}, &words));
+    assert_int_equal(words.length, 0);
+    assert_true(hub_refusal_words((struct view){body, sizeof(body) - 1}, &words));
+    buf_release(&words);
+}
+
 /* ---- how long to wait ---- */
 
 enum { NOW = 784111777, OTHERWISE = 100000 }; /* Sun, 06 Nov 1994 08:49:37 GMT */
@@ -198,6 +230,7 @@ int main(void)
         cmocka_unit_test_teardown(hub_refusal_read__knows_a_disabled_repository_by_its_message,
                                   release),
         cmocka_unit_test_teardown(hub_refusal_read__repeats_the_words_safely, release),
+        cmocka_unit_test(hub_refusal_words__stand_in_the_body),
         cmocka_unit_test(hub_refusal_wait__reads_rate_limits),
         cmocka_unit_test(hub_refusal_wait__falls_back_to_retry_after),
         cmocka_unit_test(hub_refusal_wait__is_nothing_when_nobody_said),

@@ -159,6 +159,27 @@ static void import_history_add__keeps_an_import_over_a_look(void **state)
     free(history);
 }
 
+static void import_history_reason__gives_what_was_said_besides(void **state)
+{
+    struct import_history *history = check_calloc(1, sizeof(*history));
+    const char *image = "hf/org/model:1";
+    struct import_report bare = {.state = IMPORT_REPORT_FAILED};
+
+    (void)state;
+    assert_int_equal(import_history_reason(history, image, ERR_NAME_UNKNOWN).length, 0);
+    add(history, 1, IMPORT_REPORT_FAILED, false);
+    add(history, 2, IMPORT_REPORT_DONE, true);
+    struct view reason = import_history_reason(history, image, ERR_NAME_UNKNOWN);
+    assert_true(view_equal(reason, VIEW("says \"no\"\n")));
+    assert_int_equal(import_history_reason(history, image, ERR_MODEL_UNFIT).length, 0);
+    assert_int_equal(import_history_reason(history, "hf/org/model:2", OK).length, 0);
+    (void)snprintf(bare.image, sizeof(bare.image), "%s", image);
+    import_report_set_error(&bare, ERR_NAME_UNKNOWN, VIEW(""));
+    import_history_add(history, &bare, false);
+    assert_int_equal(import_history_reason(history, image, ERR_NAME_UNKNOWN).length, 0);
+    free(history);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +189,7 @@ int main(void)
         cmocka_unit_test(import_report_set_error__is_cut_when_long),
         cmocka_unit_test(import_history_add__keeps_the_last_of_each_image),
         cmocka_unit_test(import_history_add__keeps_an_import_over_a_look),
+        cmocka_unit_test(import_history_reason__gives_what_was_said_besides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

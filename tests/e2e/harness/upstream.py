@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 import threading
+import time
 import urllib.parse
 
 from .delivery import deliver
@@ -23,6 +24,7 @@ class Request:
         self.path, _, query = self.target.partition("?")
         self.query = dict(urllib.parse.parse_qsl(query))
         self.body, self.status, self.body_sent = b"", None, 0
+        self.time = time.monotonic()
 
     def __repr__(self):
         return f"<{self.method} {self.target} {self.headers.get('range', '')} -> {self.status}, {self.body_sent} bytes>"
