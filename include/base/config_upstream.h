@@ -61,6 +61,9 @@ bool config_upstream_is_named(const struct config_upstream *upstream, struct vie
 /* "host[:port]" of its URL, borrowed. */
 struct view config_upstream_host(const struct config_upstream *upstream);
 
+/* "/prefix" of its URL, borrowed; empty when there is none. */
+struct view config_upstream_prefix(const struct config_upstream *upstream);
+
 /* Whether `text` is UTF-8 without control characters, as every text in the configuration must be.
  */
 bool config_text_is_clean(struct view text);

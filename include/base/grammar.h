@@ -19,6 +19,9 @@ enum {
 bool grammar_is_repository(struct view text);
 bool grammar_is_tag(struct view text);
 
+/* Makes its ASCII letters lower-case ones: a hub takes names in any case, the grammar does not. */
+void grammar_lower(char *text);
+
 /* Whether the first of several components is a host and not the start of a repository: it holds a
  * dot or a colon, or is "localhost" (distribution's reference grammar). */
 bool grammar_is_host(struct view text);

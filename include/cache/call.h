@@ -3,7 +3,8 @@
 
 /*
  * One authorised request to an upstream's registry API, or to a hub's: the token it needs, its
- * redirects (without credentials to another host), and one answer.
+ * redirects (without credentials to another host, nor to what is no address of a hub's own), and
+ * one answer.
  *
  *   WAITING (for its lane)
  *     |
@@ -91,8 +92,8 @@ uint64_t call_retry_after(const struct call *call);
 /* What a hub says of its refusal, for a person, borrowed; else empty. During on_end. */
 struct view call_sentence(const struct call *call);
 
-/* Where it was redirected to: a URL of another host, borrowed; NULL when the registry itself
- * answered. During on_head only. */
+/* Where it was redirected to: a URL of another host, or of a CDN under a hub's own name, borrowed;
+ * NULL when the registry itself answered. During on_head only. */
 const char *call_target(const struct call *call);
 
 /* The whole length, as a 416 told it, or UINT64_MAX. During on_end. */
@@ -100,5 +101,8 @@ uint64_t call_unsatisfied_size(const struct call *call);
 
 /* A field of the head. During on_head only. */
 struct view call_field(struct call *call, const char *name);
+
+/* Appends all fields of that name, as one list. During on_head only. */
+void call_fields(struct call *call, const char *name, struct buf *out);
 
 #endif

@@ -4,8 +4,9 @@
 /*
  * The value of INDEX_NOTE_NUMBERS: the numbers of a file's chunks (base/numbers.h), under the
  * file's sha256. Where there is one, whatever is fetched of that file can be verified chunk by
- * chunk. Numbers that were not counted here are a claim: bytes that do not agree with them are
- * refused all the same, but nothing new is computed from them. Pure; the decoder is fuzzed.
+ * chunk. Numbers that were not counted here are a claim: of a hub's file, bytes that do not agree
+ * with them are refused all the same, but nothing new is computed from them, and nobody else who
+ * has the digest is measured by them. Pure; the decoder is fuzzed.
  */
 
 #include <stdbool.h>

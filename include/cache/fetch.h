@@ -15,7 +15,10 @@
  *
  * Of a blob whose chunks have numbers in the index only verified ones are published (verifier.h). A
  * source that sent a wrong one is asked after the others; when it comes wrong again and again the
- * fetch fails, and those that were right stay.
+ * fetch fails, and those that were right stay. What has come of a chunk that is not whole does not
+ * stay at a stop, no more than at a crash: so many requests run at once that this is half of
+ * `checkpoint` at most, or one chunk. Numbers that are a claim (chunk_record.h) count only
+ * for a fetch that a hub's file began, and are taken for wrong before what was published is.
  *
  * Readers see the blob COMPLETE at the end of HASH (LEARN for a manifest, so that what it names is
  * known when its reader asks for it); SETTLE makes it last (fsync, rename, record) behind their
@@ -58,7 +61,7 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
                  struct buf *given, const char *media_type);
 
 /* Somebody else wants something of the blob, and has one more source for it, to be asked when the
- * others have refused. */
+ * others have refused; NULL: he has none. */
 void fetch_join(struct fetch *fetch, const struct source *source);
 
 /* Fails what can be failed now, with ERR_STOPPING; what has been verified is left to settle. The

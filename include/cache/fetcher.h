@@ -39,7 +39,8 @@ struct blob *fetcher_blob(struct fetchers *fetchers, const struct digest *digest
  */
 void fetcher_want(struct fetchers *fetchers, struct blob *blob, const struct source *source);
 
-/* The same with the bytes at hand: a manifest that had to be fetched by its tag. */
+/* The same with the bytes at hand: a manifest that had to be fetched by its tag, or what was made
+ * here. A fill that is running already goes on without them, and does not ask the source either. */
 void fetcher_give(struct fetchers *fetchers, struct blob *blob, const struct source *source,
                   const void *data, size_t length, const char *media_type);
 

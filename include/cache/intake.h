@@ -31,10 +31,14 @@ struct intake {
 
 void intake_init(struct intake *intake, struct store *store, struct blob *blob);
 
-/* If there are numbers of the blob's chunks, only what was verified is published from now on, and
- * `on_verdict` is called for each chunk. ERR_SIZE_MISMATCH: what is here of the blob is of one of
- * another size. Before the first byte is written. */
-enum err intake_verify_chunks(struct intake *intake, struct loop *loop,
+/*
+ * If there are numbers of the blob's chunks, and it is no manifest, only what was verified is
+ * published from now on, and `on_verdict` is called for each chunk. Numbers that are a claim count
+ * where `source` is a hub's file, and no size that is known of it contradicts them: whoever else
+ * has the digest goes by that. ERR_SIZE_MISMATCH: numbers that were counted here are of another
+ * size than what is here of the blob. Before the first byte is written.
+ */
+enum err intake_verify_chunks(struct intake *intake, struct loop *loop, const struct source *source,
                               void (*on_verdict)(struct intake *intake,
                                                  const struct verdict *verdict)) MUST_CHECK;
 

@@ -39,14 +39,18 @@ void source_init_file(struct source *source, struct upstream *upstream, const ch
                       const char *commit, struct view file, const struct digest *digest,
                       uint64_t size);
 
-/* Whether it must be asked for parts, since it may not give the whole of a large file. */
+/* Whether it must be asked for parts, were it one that is the whole: a hub's CDN may refuse a GET
+ * without a Range (models.md 4.2). */
 bool source_wants_parts(const struct source *source);
 
-/* Starts the request for bytes from `range.start` to `range.end` (UINT64_MAX: the end). From byte 0
- * to the end it is a plain GET. `target`: as call_request has it. Thread: calls->loop. */
+/*
+ * Starts the request for bytes from `range.start` to `range.end` (UINT64_MAX: the end). From byte 0
+ * to the end it is a plain GET, unless `as_part`: then a Range says so too. `target`: as
+ * call_request has it. Thread: calls->loop.
+ */
 struct call *source_call(const struct source *source, struct calls *calls,
-                         const struct digest *digest, struct extent range, const char *target,
-                         const struct call_events *events, void *owner);
+                         const struct digest *digest, struct extent range, bool as_part,
+                         const char *target, const struct call_events *events, void *owner);
 
 /*
  * Reads the head of the answer to source_call(asked): which bytes the body is (to UINT64_MAX when
@@ -62,8 +66,8 @@ enum err source_read_head(struct call *call, int status, struct extent asked,
 void source_note_held(const struct source *source, struct index *index, const struct digest *digest,
                       uint64_t size, bool learned);
 
-/* The call's error, in terms of what was asked for: 404 becomes BLOB_UNKNOWN or MANIFEST_UNKNOWN.
- */
+/* The call's error, in terms of what was asked for: 404, whatever a hub says is not there, becomes
+ * BLOB_UNKNOWN or MANIFEST_UNKNOWN. */
 enum err source_err(const struct source *source, enum err err);
 
 /* Whether `err` is our own: no source is to blame for it, and none would do better. */

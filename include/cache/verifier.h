@@ -34,13 +34,14 @@
 struct verdict {
     enum err err; /* OK: it is published. ERR_CHUNK_MISMATCH: it was given back. Else it could
                    * not be read */
-    struct extent range;         /* the chunk's bytes */
-    uint64_t fresh;              /* OK: so many of them were not readable before */
-    struct digest found;         /* ERR_CHUNK_MISMATCH, as all these: its sha256, */
-    struct digest wanted;        /* and what it was to be */
-    unsigned wrongs;             /* how often it was wrong, with this time */
-    bool is_mixed;               /* several sources had sent of it; else only this one: */
-    bool has_older;              /* some of its bytes were published before there were numbers */
+    struct extent range;  /* the chunk's bytes */
+    uint64_t fresh;       /* OK: so many of them were not readable before */
+    struct digest found;  /* ERR_CHUNK_MISMATCH, as all these: its sha256, */
+    struct digest wanted; /* and what it was to be */
+    unsigned wrongs;      /* how often it was wrong, with this time */
+    bool is_mixed;        /* several sources had sent of it; else only this one: */
+    bool has_older; /* some of its bytes were published before there were numbers, and these were
+                     * counted here: what is published is wrong */
     const struct source *sender; /* who sent its last bytes; borrowed */
 };
 

@@ -14,8 +14,10 @@
 #include "cache/call.h"
 
 struct hub_get {
-    struct call *call; /* NULL: it has ended */
-    struct buf body;   /* owned */
+    struct call *call;         /* NULL: it has ended */
+    struct upstream *upstream; /* borrowed */
+    char *path;                /* owned; what was asked for */
+    struct buf body;           /* owned */
     uint64_t limit;
     char *next;           /* owned; the path of the next page, or NULL */
     struct buf sentence;  /* owned; on an error what the hub says of it, or "" */

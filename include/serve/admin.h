@@ -11,8 +11,9 @@
  *   /scrub    POST: has all complete blobs read again and compared with their digests, or joins the
  *             scrub that runs; both it and GET answer with how it stands (serve/scrub_report.h)
  *   /imports  GET: how imports stand (model/import_report.h). With ?image=hf/org/model:tag (see
- *             wire/hub_image.h) of that image alone. POST, with it: starts the import, or joins the
- *             one that runs, and answers with how it stands, at once
+ *             wire/hub_image.h) of that image alone. POST, with it, or with a body of up to 4 KiB,
+ *             image=... or {"image": "..."}, whatever its Content-Type: starts the import, or
+ *             joins the one that runs, and answers with how it stands, at once
  *   /numbers  GET ?image=: the numbers of an image (model/numbers_file.h). POST, with such a file
  *             as the body, which must have a Content-Length: takes it over, as ?image= if that is
  *             given, and answers with {"image": "hf/org/model:tag", "digest": "sha256:...",

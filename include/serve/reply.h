@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/digest.h"
 #include "cache/blob.h"
 #include "io/conn.h"
 #include "serve/composite.h"
@@ -64,7 +65,9 @@ struct reply {
     uint64_t warm_from, warm_until; /* of it: what need not be asked about again */
     struct mapped mapped;
     uint64_t first_byte_us; /* when the first byte was taken by the socket; 0: not yet */
-    enum err err;           /* CUT: why */
+    enum err err;           /* CUT: why, */
+    bool has_unreadable;    /* and with ERR_DISK_FAILED of which blob, if that is known: */
+    struct digest unreadable;
     void (*on_end)(struct reply *reply, enum reply_result result);
 };
 

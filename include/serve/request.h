@@ -47,7 +47,8 @@ struct request {
     bool learned;            /* a manifest: what it points at is known to be held here */
     bool wanted_fill;        /* the blob's filling was asked for, or joined */
     bool checked;            /* the upstream was asked about this manifest a moment ago */
-    bool is_patient;         /* its client waits for a head as long as it takes */
+    bool is_patient;         /* its client waits for a head as long as it takes, */
+    bool is_mirror;          /* or is an Entrepot, which waits for header_timeout */
     enum err overdue;        /* what it is told when the answer has not begun in time */
     bool stale;              /* the tag's upstream did not answer */
     unsigned renewals;       /* see find_failed */

@@ -22,9 +22,11 @@ enum {
     HUB_COMMIT_SIZE = 41,
     HUB_LICENSE_SIZE = 128,
     HUB_PATH_MAX = 2048,       /* bytes of a file's path within its repository */
-    HUB_FILES_MAX = 1000000,   /* of one repository */
-    HUB_PATHS_MAX = 256 << 20, /* bytes of all their paths */
     HUB_ANSWER_MAX = 32 << 20, /* bytes of JSON that are read; 1,000 files have some 300 KB */
+    /* Of one repository. Its info names all of them, too, in one answer, for which there is room
+     * when their paths have 90 bytes on the average. */
+    HUB_FILES_MAX = 300000,
+    HUB_PATHS_MAX = HUB_ANSWER_MAX, /* bytes of all their paths: so much would not be told */
 };
 
 /* ---- a repository and its commit ---- */
@@ -67,7 +69,7 @@ struct hub_file {
     uint64_t size;       /* up to INT64_MAX */
     bool is_lfs;         /* sha256 is known; else only git_oid, that of the content */
     uint8_t sha256[32];  /* of the content; zero without is_lfs */
-    uint8_t git_oid[20]; /* of the content; with is_lfs, of its pointer, so good for nothing */
+    uint8_t git_oid[20]; /* of the content; zero with is_lfs */
 };
 
 /* All-zero is empty. */
@@ -81,9 +83,10 @@ struct hub_files {
 /*
  * Appends one page of a tree, the answer to hub_path_tree() or to its next page. Folders, and
  * entries of types that we do not know, are passed over. False when it is no JSON array within
- * HUB_ANSWER_MAX, when one of its files has no path, oid or size that makes sense, or when all
- * would be more than HUB_FILES_MAX or HUB_PATHS_MAX; then `files` is as it was before. A hub may
- * give a path twice: tree_order() sees to that.
+ * HUB_ANSWER_MAX, when one of its files has no path, oid (in `lfs`, where it has that: `oid` or
+ * `sha256`) or size that makes sense, or two sizes, or when all would be more than HUB_FILES_MAX or
+ * HUB_PATHS_MAX; then `files` is as it was before. A hub may give a path twice: tree_order() sees
+ * to that.
  */
 bool hub_read_files(struct view json, struct hub_files *files, struct buf *problem);
 void hub_files_release(struct hub_files *files);

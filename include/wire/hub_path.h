@@ -31,13 +31,23 @@ void hub_path_file(struct buf *path, struct view repository, struct view revisio
                    struct view file);
 
 /*
- * Where the next page is: path and query of a link's target (http_link_next), a view into it, to be
- * put behind the base URL. A hub writes its public name, https://huggingface.co, into its links,
- * also when we ask a mirror of it; so scheme and host are dropped, whatever they are, and a page
- * can only come from the configured host. False when the target is neither an http(s) URL nor an
- * absolute path, leads outside of /api/ or has parts "." or ".." (encoded or not), or is longer
- * than HUB_PATH_NEXT_MAX or not of visible ASCII.
+ * Whether the hub itself answers there, as far as its redirects say: below `prefix`, which is that
+ * of the configured URL, in its API or at a file's address (.../resolve/...), in a path without
+ * parts "." or "..". A CDN may live under the hub's own name, and its signed URLs want no token.
+ * `target` is a path, perhaps with its query.
  */
-bool hub_path_next(struct view target, struct view *ret_path);
+bool hub_path_is_own(struct view target, struct view prefix);
+
+/*
+ * Where the next page is: appends path and query of a link's target (http_link_next), to be put
+ * behind the configured URL, of which `prefix` is the path. A hub writes its public name,
+ * https://huggingface.co, into its links, also when we ask a mirror of it; so scheme and host are
+ * dropped, whatever they are, and a page can only come from the configured host; and so is the
+ * prefix where it is there. A target of a query only, "?cursor=...", is put behind `page`, the path
+ * that was asked. False when the target is none of an http(s) URL, an absolute path and a query,
+ * leads outside of /api/ or has parts "." or ".." (encoded or not), or when it, or what it gives,
+ * is longer than HUB_PATH_NEXT_MAX or not of visible ASCII.
+ */
+bool hub_path_next(struct view target, struct view prefix, struct view page, struct buf *path);
 
 #endif

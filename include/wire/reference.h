@@ -40,7 +40,8 @@ struct route {
     bool upstream_named; /* by ns, prefix or OCI-Namespace; false: it is the default one (R5, R6) */
     char ns[256];        /* decoded value of ns, else of OCI-Namespace, when one was used, for R9;
                           * else "". It names an upstream, so it may stand in a field */
-    char repository[REFERENCE_REPOSITORY_SIZE]; /* "library/" added where docker.io wants it (R8) */
+    char repository[REFERENCE_REPOSITORY_SIZE]; /* "library/" added where docker.io wants it (R8);
+                                                 * of a hub, in lower case */
     bool library_added;                         /* the client did not say it (R8) */
     bool by_digest; /* manifest: digest is set, else tag. Blob, referrers: always true */
     struct digest digest;
@@ -52,7 +53,8 @@ struct route {
 /*
  * Parses `target` ("/v2/...?ns=..."). `ns_field` is the OCI-Namespace request field, or empty; ns
  * in the query goes before it (R7). A path with "..", empty components, encoded slashes, or a
- * repository or tag outside the distribution-spec's grammar (percent-decoded first) is refused.
+ * repository or tag outside the distribution-spec's grammar (percent-decoded first) is refused; but
+ * a hub's repositories may be written in any case.
  * Errors: ERR_ROUTE_UNKNOWN, ERR_NAME_INVALID, ERR_TAG_INVALID, ERR_DIGEST_INVALID,
  * ERR_NAMESPACE_UNKNOWN (an ns, or a prefix before /v2, that is not configured: R10),
  * ERR_NAMESPACE_CONFLICT (R4), ERR_BAD_REQUEST (n, last or artifactType that cannot be decoded, or

@@ -378,3 +378,11 @@ struct view config_upstream_host(const struct config_upstream *upstream)
     CHECK(split_url(view_of(upstream->url), &url));
     return url.authority;
 }
+
+struct view config_upstream_prefix(const struct config_upstream *upstream)
+{
+    struct url url;
+
+    CHECK(split_url(view_of(upstream->url), &url));
+    return url.path;
+}

@@ -69,6 +69,13 @@ bool grammar_is_tag(struct view text)
     return true;
 }
 
+void grammar_lower(char *text)
+{
+    for (char *c = text; *c != '\0'; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c | ' ');
+}
+
 bool grammar_is_host(struct view text)
 {
     if (text.length == 0 || !is_letter_or_digit(text.data[0]))

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/stats.h"
 #include "wire/http.h"
+#include "wire/hub_path.h"
 #include "wire/hub_refusal.h"
 #include "wire/range.h"
 
@@ -69,10 +70,16 @@ static bool same_authority(const char *a, const char *b)
     return same;
 }
 
-/* Whether another host than the registry is asked. */
+/* Whether another host than the registry is asked; or a CDN that a hub has under its own name. */
 static bool is_elsewhere(const struct call *call)
 {
-    return !same_authority(call->url, call->origin);
+    const struct config_upstream *config = call->upstream->config;
+
+    if (!same_authority(call->url, call->origin))
+        return true;
+    const char *path = strstr(call->url, "://") + 3;
+    path += strcspn(path, "/?#");
+    return config->is_hub && !hub_path_is_own(view_of(path), config_upstream_prefix(config));
 }
 
 /* ---- the end ---- */
@@ -211,18 +218,21 @@ static void note_status(const struct call *call)
         upstream_was_ill(call->upstream);
 }
 
-/* A hub's refusal says more than its status does. */
+/* A hub's refusal says more than its status does; and a 503 that tells how long to stay away limits
+ * us, as a registry's does. */
 static void read_refusal(struct call *call, struct transfer *transfer)
 {
-    struct view retry_after = transfer_field(transfer, "Retry-After");
+    uint64_t wait = hub_refusal_wait(transfer_field(transfer, "RateLimit"),
+                                     transfer_field(transfer, "Retry-After"), clock_wall_s(),
+                                     call->status == 429 ? LIMITED_PAUSE_S : 0);
 
     call->refusal =
         hub_refusal_read((unsigned)call->status, transfer_field(transfer, "X-Error-Code"),
                          transfer_field(transfer, "X-Error-Message"),
                          view_of(call->request.repository), &call->sentence);
-    if (call->refusal == ERR_UPSTREAM_LIMITED)
-        call->retry_after = hub_refusal_wait(transfer_field(transfer, "RateLimit"), retry_after,
-                                             clock_wall_s(), LIMITED_PAUSE_S);
+    if (call->status == 503 && wait > 0)
+        call->refusal = ERR_UPSTREAM_LIMITED;
+    call->retry_after = call->refusal == ERR_UPSTREAM_LIMITED ? wait : 0;
 }
 
 static enum err on_head(struct transfer *transfer, int status)
@@ -460,6 +470,8 @@ struct call *call_start(struct calls *calls, const struct call_request *request,
     struct buf text = {0};
 
     loop_check_thread(calls->loop);
+    /* Else it would be a part of the host's name, and the hub's token would go there. */
+    CHECK(!request->upstream->config->is_hub || request->path[0] == '/');
     call->calls = calls;
     call->upstream = request->upstream;
     call->events = events;
@@ -562,4 +574,9 @@ struct view call_sentence(const struct call *call)
 struct view call_field(struct call *call, const char *name)
 {
     return transfer_field(call->transfer, name);
+}
+
+void call_fields(struct call *call, const char *name, struct buf *out)
+{
+    transfer_fields(call->transfer, name, out);
 }

@@ -565,8 +565,7 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
         take_given(fetch);
         return;
     }
-    enum err err =
-        source->is_manifest ? OK : intake_verify_chunks(&fetch->intake, &fetcher->loop, on_verdict);
+    enum err err = intake_verify_chunks(&fetch->intake, &fetcher->loop, source, on_verdict);
     if (err == OK)
         ask_on(fetch);
     else
@@ -575,7 +574,8 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
 
 void fetch_join(struct fetch *fetch, const struct source *source)
 {
-    sources_add(&fetch->sources, source);
+    if (source != NULL)
+        sources_add(&fetch->sources, source);
     go_on(fetch);
 }
 

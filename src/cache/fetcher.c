@@ -180,7 +180,9 @@ static void on_want(struct mail *mail)
     } else if (unfilled) {
         fetch_start(fetcher, blob, &message->source, &message->given, message->media_type);
     } else if (view.state == BLOB_FILLING && blob->fetch != NULL) {
-        fetch_join(blob->fetch, &message->source);
+        /* Whose bytes were at hand need not be asked for them; and a hub's document it does not
+         * have: that was made here. */
+        fetch_join(blob->fetch, message->given.length > 0 ? NULL : &message->source);
     }
     message_free(message);
 }

@@ -28,7 +28,25 @@ static void on_verdict(struct verifier *verifier, const struct verdict *verdict)
     intake->on_verdict(intake, verdict);
 }
 
-enum err intake_verify_chunks(struct intake *intake, struct loop *loop,
+/* Whether the numbers are of another size than what is here of the blob. */
+static bool is_contradicted(const struct intake *intake)
+{
+    const struct blob *blob = intake->blob;
+    uint64_t size = intake->verifier.numbers.size;
+
+    return (blob->size != BLOB_SIZE_UNKNOWN && blob->size != size) ||
+           extents_end(&blob->present) > size;
+}
+
+/* Whether numbers that are a claim count: a wrong one is not to keep anybody from bytes that have
+ * the right sha256. */
+static bool claim_counts(const struct intake *intake, const struct source *source)
+{
+    return source_wants_parts(source) && !is_contradicted(intake) &&
+           (source->size == BLOB_SIZE_UNKNOWN || source->size == intake->verifier.numbers.size);
+}
+
+enum err intake_verify_chunks(struct intake *intake, struct loop *loop, const struct source *source,
                               void (*on_verdict_)(struct intake *intake,
                                                   const struct verdict *verdict))
 {
@@ -36,11 +54,13 @@ enum err intake_verify_chunks(struct intake *intake, struct loop *loop,
     const struct verifier *verifier = &intake->verifier;
     char text[DIGEST_TEXT_SIZE];
 
+    if (source->is_manifest)
+        return OK;
     intake->on_verdict = on_verdict_;
     verifier_begin(&intake->verifier, intake->store, loop, intake->blob, on_verdict);
-    if (!verifier_is_on(verifier) ||
-        ((blob->size == BLOB_SIZE_UNKNOWN || blob->size == verifier->numbers.size) &&
-         extents_end(&blob->present) <= verifier->numbers.size))
+    if (verifier->numbers.is_claimed && !claim_counts(intake, source))
+        verifier_release(&intake->verifier);
+    if (!verifier_is_on(verifier) || !is_contradicted(intake))
         return OK;
     log_message(CONFIG_LOG_ERROR, "mismatch",
                 "what is here of %s is of one with another size than its known numbers, which are "

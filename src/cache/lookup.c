@@ -108,8 +108,8 @@ static void on_holding_start(struct mail *mail)
         return;
     }
     if (!source->is_manifest) {
-        source_call(source, &holding->fetcher->calls, &holding->digest, (struct extent){0, 1}, NULL,
-                    &events, holding);
+        source_call(source, &holding->fetcher->calls, &holding->digest, (struct extent){0, 1}, true,
+                    NULL, &events, holding);
         return;
     }
     (void)snprintf(path, sizeof(path), "manifests/%s", digest_print(&holding->digest, text));

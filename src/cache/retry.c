@@ -22,7 +22,7 @@ bool retry_is_due(const struct retry *retry, const struct config *config, enum e
         limit = UNREACHABLE_TRIES;
     if (err == ERR_UPSTREAM_LIMITED && limit > LIMITED_TRIES)
         limit = LIMITED_TRIES;
-    if (err == ERR_UPSTREAM_LIMITED && retry_after_s > RETRY_AFTER_MAX_S)
+    if (retry_after_s > RETRY_AFTER_MAX_S)
         return false;
     return (err_is_retryable(err) || err == ERR_UPSTREAM_LIMITED) && retry->failures < limit;
 }

@@ -6,14 +6,12 @@
 #include "base/check.h"
 #include "cache/partial.h"
 #include "cache/plan.h"
+#include "cache/portion.h"
 #include "wire/http.h"
 
 enum {
-    SEGMENT_MIN = 4 << 20,
-    SEGMENT_MAX = 32 << 20,
-    LARGE = 64 << 20, /* a blob that is no larger is brought by one plain GET */
+    LARGE = 64 << 20, /* a blob that is no larger is brought by one request */
     STRAYS_MAX = 3,
-    PARKED_EXTRA = 8, /* requests for parked readers beyond blob_connections */
     NEIGHBOURS_MAX = 2048,
     LOOKS_MAX = 65536,
     STEADY_US = 100000, /* after which a segment's own speed tells more than its upstream's */
@@ -32,7 +30,7 @@ struct segment {
     uint64_t started_us;
     unsigned turn;   /* segments->turns when it began */
     bool answered;   /* the head of a good answer has come */
-    bool parted;     /* a part was asked for */
+    bool parted;     /* a part was asked for, with a Range */
     bool is_guess;   /* nobody knows yet whether there is as much as was asked for */
     bool is_extra;   /* others had an answer before it had */
     bool is_surplus; /* another one that runs brings all of it */
@@ -376,7 +374,7 @@ static void on_end(struct call *call, enum err err)
 
     if (end.err == OK && segment->answered)
         intake_note_sent(segments->intake, &segment->source);
-    if (segment->received >= SEGMENT_MIN / 4)
+    if (segment->received >= PORTION_MIN / 4)
         upstream_note_rate(segment->source.upstream, segment->received,
                            clock_monotonic_us() - segment->started_us);
     if (end.err != OK && !end.is_stale)
@@ -415,10 +413,11 @@ static void start(struct segments *segments, struct extent range)
         segment->is_guess = true;
     }
     if (range.end == size)
-        range.end = UINT64_MAX; /* to its end; and from its start that is a plain GET */
+        range.end = UINT64_MAX; /* to its end */
     segment->segments = segments;
     segment->source = *segments->source;
-    segment->parted = range.start > 0 || range.end != UINT64_MAX;
+    segment->parted = range.start > 0 || range.end != UINT64_MAX ||
+                      (source_wants_parts(segments->source) && !segments->whole_only);
     segment->asked = range;
     segment->at = range.start;
     segment->end = segment->announced = range.end;
@@ -427,30 +426,20 @@ static void start(struct segments *segments, struct extent range)
     list_append(&segments->running, &segment->node);
     segments->count++;
     segment->call = source_call(&segment->source, segments->calls, &blob_of(segments)->digest,
-                                range, segments->target, &events, segment);
+                                range, segment->parted, segments->target, &events, segment);
     note_extra(segments);
 }
 
-/* The bytes of a request. A large blob is brought in segments, over several connections, and so
- * that whoever waits is served in his turn: each of about a second, and shorter ones at the
- * end, so that all end together. */
+/* The bytes of a request. */
 static uint64_t request_size(const struct segments *segments)
 {
-    const struct config *config = config_of(segments);
-    uint64_t grid = intake_grid(segments->intake), most = upstream_rate(segments->source->upstream);
-    uint64_t share = intake_missing(segments->intake, (struct extent){0, size_of(segments)});
-    uint64_t coming = outstanding(segments);
+    uint64_t grid = intake_grid(segments->intake), coming = outstanding(segments);
+    uint64_t missing = intake_missing(segments->intake, (struct extent){0, size_of(segments)});
 
     if (!wants_parts(segments) || size_of(segments) <= LARGE)
         return UINT64_MAX - UINT64_MAX % grid;
-    share = (share > coming ? share - coming : 0) / config->blob_connections;
-    if (most > share)
-        most = share;
-    if (most > SEGMENT_MAX)
-        most = SEGMENT_MAX;
-    if (most < SEGMENT_MIN)
-        most = SEGMENT_MIN;
-    return (most + grid - 1) / grid * grid;
+    return portion_size(config_of(segments), missing > coming ? missing - coming : 0,
+                        upstream_rate(segments->source->upstream), grid);
 }
 
 /* A look at what is wanted, and the next request for it. */
@@ -472,7 +461,7 @@ static uint64_t soon_of(const struct segment *segment)
 
     if (us > STEADY_US)
         soon = (segment->at - segment->asked.start) * 1000 / (us / 1000);
-    return soon < SEGMENT_MIN ? SEGMENT_MIN : soon;
+    return soon < PORTION_MIN ? PORTION_MIN : soon;
 }
 
 static bool cut_for_parked(void *argument, const struct extent *ranges, size_t count,
@@ -488,7 +477,7 @@ static bool cut_for_parked(void *argument, const struct extent *ranges, size_t c
         struct segment *segment = container_of(node, struct segment, node);
         uint64_t floor = offset - offset % grid, size = size_of(segments);
         uint64_t end = segment->announced < size ? segment->announced : size;
-        if (end - segment->asked.start <= SEGMENT_MAX)
+        if (end - segment->asked.start <= PORTION_MAX)
             continue; /* it will be there soon enough; what is in flight at a cut is lost */
         if (offset < segment->end && floor > segment->at && floor - segment->at > soon_of(segment))
             segment->end = floor;
@@ -500,12 +489,10 @@ static bool cut_for_parked(void *argument, const struct extent *ranges, size_t c
 static bool may_start(const struct look *look, bool is_parked)
 {
     const struct segments *segments = look->segments;
-    uint64_t limit = config_of(segments)->blob_connections + (is_parked ? PARKED_EXTRA : 0);
-    unsigned crowd = upstream_crowd(segments->source->upstream);
+    uint64_t cell = intake_has_cells(segments->intake) ? intake_grid(segments->intake) : 0;
+    uint64_t crowd = upstream_crowd(segments->source->upstream);
 
-    if (crowd < limit)
-        limit = crowd;
-    if (segments->count >= limit)
+    if (segments->count >= portion_count(config_of(segments), is_parked, crowd, cell))
         return false;
     if (segments->count == 0 || look->takes_ranges)
         return true;

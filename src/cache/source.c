@@ -59,9 +59,10 @@ static void append_path(struct buf *out, const struct source *source, const stru
 }
 
 struct call *source_call(const struct source *source, struct calls *calls,
-                         const struct digest *digest, struct extent range, const char *target,
-                         const struct call_events *events, void *owner)
+                         const struct digest *digest, struct extent range, bool as_part,
+                         const char *target, const struct call_events *events, void *owner)
 {
+    bool is_whole = range.start == 0 && range.end == UINT64_MAX;
     struct buf path = {0};
 
     append_path(&path, source, digest);
@@ -73,7 +74,7 @@ struct call *source_call(const struct source *source, struct calls *calls,
                                        .path = path.data,
                                        .is_bulk = !source->is_manifest,
                                        .wants_manifest = source->is_manifest,
-                                       .wants_range = range.start > 0 || range.end != UINT64_MAX,
+                                       .wants_range = as_part || !is_whole,
                                        .range_start = range.start,
                                        .range_end = range.end,
                                        .target = target,
@@ -125,9 +126,10 @@ void source_note_held(const struct source *source, struct index *index, const st
 
 enum err source_err(const struct source *source, enum err err)
 {
-    if (err == ERR_NAME_UNKNOWN)
-        return source->is_manifest ? ERR_MANIFEST_UNKNOWN : ERR_BLOB_UNKNOWN;
-    return err;
+    if (source->is_manifest)
+        return err == ERR_NAME_UNKNOWN ? ERR_MANIFEST_UNKNOWN : err;
+    /* A hub may miss the commit: also that is not for whoever asks for a blob. */
+    return err == ERR_NAME_UNKNOWN || err == ERR_MANIFEST_UNKNOWN ? ERR_BLOB_UNKNOWN : err;
 }
 
 bool source_is_refusal(enum err err)

@@ -82,17 +82,41 @@ void verifier_begin(struct verifier *verifier, struct store *store, struct loop 
 
 static void start_next(struct verifier *verifier);
 
+/* The blocks of the first bytes of `range` that are written, and not published, as far as nothing
+ * is published of them. False: there are none. */
+static bool first_unverified(const struct verifier *verifier, struct extent range,
+                             struct extent *ret_blocks)
+{
+    const struct extents *written = &verifier->written;
+    struct extent gap;
+
+    for (; extents_first_gap(&verifier->blob->present, range, &gap); range.start = gap.end) {
+        bool at_once = extents_run_end(written, gap.start) > gap.start;
+        uint64_t start = at_once ? gap.start : extents_hole(written, gap.start).end;
+        if (start >= gap.end)
+            continue;
+        uint64_t end = extents_run_end(written, start);
+        start -= start % FOOTPRINT_BLOCK;
+        end += (FOOTPRINT_BLOCK - end % FOOTPRINT_BLOCK) % FOOTPRINT_BLOCK;
+        *ret_blocks =
+            (struct extent){start > gap.start ? start : gap.start, end < gap.end ? end : gap.end};
+        return true;
+    }
+    return false;
+}
+
 /* Takes back what was written of `range` and not published. */
 static void give_back(struct verifier *verifier, struct extent range)
 {
-    struct blob *blob = verifier->blob;
+    uint64_t published = extents_total(&verifier->blob->present);
     uint64_t before = footprint_of_extents(&verifier->written);
-    struct extent gap;
+    struct extent blocks;
 
-    while (extents_first_gap(&blob->present, range, &gap)) {
-        disk_punch(blob->fd, gap.start, gap.end - gap.start);
-        extents_remove(&verifier->written, gap);
-        range.start = gap.end;
+    while (extents_total(&verifier->written) > published &&
+           first_unverified(verifier, range, &blocks)) {
+        disk_punch(verifier->blob->fd, blocks.start, blocks.end - blocks.start);
+        extents_remove(&verifier->written, blocks);
+        range.start = blocks.end;
     }
     verifier->store->used -= before - footprint_of_extents(&verifier->written);
 }
@@ -127,7 +151,8 @@ static void take_back(struct verifier *verifier, struct verifier_chunk *chunk,
 {
     uint64_t length = verdict->range.end - verdict->range.start;
 
-    verdict->has_older = extents_missing(&verifier->blob->present, verdict->range) < length;
+    verdict->has_older = !verifier->numbers.is_claimed &&
+                         extents_missing(&verifier->blob->present, verdict->range) < length;
     verdict->is_mixed = chunk->is_mixed;
     verdict->sender = &verifier->senders[chunk->sender - 1];
     if (verdict->err == ERR_CHUNK_MISMATCH && chunk->wrongs < UINT8_MAX)

@@ -9,15 +9,18 @@
 static enum err on_head(struct call *call, int status)
 {
     struct hub_get *get = call_owner(call);
-    struct view target, path;
+    struct buf links = {0}, path = {0};
+    struct view target;
+    bool good = true;
 
     (void)status;
-    if (http_link_next(call_field(call, "Link"), &target)) {
-        if (!hub_path_next(target, &path))
-            return ERR_UPSTREAM_NONSENSE;
-        get->next = view_dup(path);
-    }
-    return OK;
+    call_fields(call, "Link", &links);
+    if (http_link_next(view_of_buf(&links), &target))
+        good = hub_path_next(target, config_upstream_prefix(get->upstream->config),
+                             view_of(get->path), &path);
+    buf_release(&links);
+    get->next = path.data;
+    return good ? OK : ERR_UPSTREAM_NONSENSE;
 }
 
 static enum err on_body(struct call *call, const void *data, size_t length)
@@ -49,6 +52,8 @@ void hub_get_start(struct hub_get *get, struct calls *calls, struct upstream *up
 
     CHECK(get->call == NULL);
     hub_get_release(get);
+    get->upstream = upstream;
+    get->path = check_strdup(path);
     get->limit = limit;
     get->on_end = done;
     get->call = call_start(
@@ -63,6 +68,7 @@ void hub_get_release(struct hub_get *get)
     call_cancel(get->call);
     buf_release(&get->body);
     buf_release(&get->sentence);
+    free(get->path);
     free(get->next);
     *get = (struct hub_get){0};
 }

@@ -199,12 +199,14 @@ static void source_of(void *owner, size_t file, struct source *ret_source)
 }
 
 /* The hub sends other bytes than the numbers of some file are those of. Numbers that somebody has
- * claimed are not to keep a file from being imported: its sha256 tells what is right. */
-static void drop_claims(const struct import_layer *layer)
+ * claimed are not to keep a file from being imported: its sha256 tells what is right. Whether there
+ * were any. */
+static bool drop_claims(const struct import_layer *layer)
 {
     struct index *index = layer->import->thread->store->index;
     struct chunk_record record;
     struct buf value = {0};
+    bool any = false;
 
     for (size_t i = 0; i < layer->count; i++) {
         const uint8_t *sha256 = member(layer, i)->sha256.bytes;
@@ -214,9 +216,11 @@ static void drop_claims(const struct import_layer *layer)
             continue;
         if (record.is_claimed)
             index_delete_note(index, INDEX_NOTE_NUMBERS, sha256);
+        any |= record.is_claimed;
         chunk_record_release(&record);
     }
     buf_release(&value);
+    return any;
 }
 
 static void on_pass_end(struct layer_pass *pass, enum err err)
@@ -225,8 +229,8 @@ static void on_pass_end(struct layer_pass *pass, enum err err)
     struct import *import = layer->import;
 
     layer->state = IMPORT_LAYER_WAITS;
-    if (err == ERR_CHUNK_MISMATCH)
-        drop_claims(layer);
+    if ((err == ERR_CHUNK_MISMATCH || err == ERR_SIZE_MISMATCH) && drop_claims(layer))
+        err = ERR_CHUNK_MISMATCH; /* which is worth another try */
     if (err == OK) {
         write_down(layer);
         import->tries = 0;

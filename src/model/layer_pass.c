@@ -219,7 +219,8 @@ static void look(struct layer_pass *pass)
         step(pass);
         return;
     }
-    if (view.state == BLOB_FAILED || (view.size != BLOB_SIZE_UNKNOWN && view.size != file->size)) {
+    /* What somebody else has told of the size of a partial one, who fills it finds out about. */
+    if (view.state == BLOB_FAILED || (view.state == BLOB_COMPLETE && view.size != file->size)) {
         end(pass, view.state == BLOB_FAILED ? view.err : ERR_SIZE_MISMATCH);
         return;
     }

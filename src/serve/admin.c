@@ -12,6 +12,8 @@
 #include "serve/scrub_report.h"
 #include "wire/hub_image.h"
 
+enum { IMAGE_BODY_MAX = 4096 };
+
 struct visit {
     struct conn conn;
     struct admin *admin;
@@ -58,26 +60,30 @@ static void answer_scrub(struct visit *visit)
 
 /* ---- models ---- */
 
+/* Notes the image of that name; NULL: none was given. False: the answer has begun. */
+static bool set_image(struct visit *visit, const char *name, bool is_needed, struct buf *problem)
+{
+    const struct config *config = visit->admin->scrubber->store->config;
+
+    if (name != NULL)
+        visit->has_image = hub_image_parse(config, view_of(name), &visit->image, problem);
+    else if (is_needed && problem->length == 0)
+        buf_append_text(problem, "say which: ?image=hf/org/model:tag");
+    bool good = problem->length == 0;
+    if (!good)
+        exchange_fail(&visit->exchange, ERR_NAME_INVALID, problem->data, 0);
+    buf_release(problem);
+    return good;
+}
+
 /* Reads ?image=; false: the answer has begun. */
 static bool take_image(struct visit *visit, struct view query, bool is_needed)
 {
-    const struct config *config = visit->admin->scrubber->store->config;
-    char name[HUB_IMAGE_SIZE] = "";
+    char name[HUB_IMAGE_SIZE];
     struct buf problem = {0};
-    struct view value;
 
-    bool is_given = http_query_value(query, VIEW("image"), &value);
-    if (!is_given && is_needed)
-        buf_append_text(&problem, "say which: ?image=hf/org/model:tag");
-    else if (is_given && !http_percent_decode(value, name, sizeof(name)))
-        buf_append_text(&problem, "the image's name is too long, or wrongly encoded");
-    else if (is_given)
-        visit->has_image = hub_image_parse(config, view_of(name), &visit->image, &problem);
-    bool good = problem.length == 0;
-    if (!good)
-        exchange_fail(&visit->exchange, ERR_NAME_INVALID, problem.data, 0);
-    buf_release(&problem);
-    return good;
+    bool is_given = hub_image_in_query(query, name, &problem);
+    return set_image(visit, is_given ? name : NULL, is_needed, &problem);
 }
 
 static void on_report(struct mail *mail)
@@ -90,28 +96,65 @@ static void on_report(struct mail *mail)
     answer(visit, 200, "application/json");
 }
 
-static void answer_imports(struct visit *visit, struct view query)
+static void report_imports(struct visit *visit)
 {
     struct importer *importer = visit->admin->importer;
     struct store *store = visit->admin->scrubber->store;
     const struct hub_image *image = &visit->image;
-    bool is_post = visit->exchange.method == HTTP_METHOD_POST;
     char name[HUB_IMAGE_SIZE];
 
-    if (!take_image(visit, query, is_post))
-        return;
     if (visit->has_image && image->by_digest) {
         exchange_fail(&visit->exchange, ERR_NAME_INVALID,
                       "imports are by tag, branch or commit: a hub knows no digests", 0);
         return;
     }
-    if (is_post)
+    if (visit->exchange.method == HTTP_METHOD_POST)
         importer_want(importer, &store->upstreams.list[image->upstream], image->repository,
                       image->tag);
     visit->caller.loop = visit->admin->listener.group.loop;
     visit->caller.mail.deliver = on_report;
     importer_report(importer, visit->has_image ? hub_image_print(store->config, image, name) : NULL,
                     &visit->caller);
+}
+
+static void on_image_body(struct conn *conn, struct buf *body)
+{
+    struct visit *visit = container_of(conn, struct visit, conn);
+    char name[HUB_IMAGE_SIZE];
+    struct buf problem = {0};
+
+    bool is_given = hub_image_in_body(view_of_buf(body), name, &problem);
+    if (set_image(visit, is_given ? name : NULL, true, &problem))
+        report_imports(visit);
+}
+
+/* The length of the body that has been announced; 0: none that is taken. */
+static size_t body_length(const struct http_request *request, size_t limit)
+{
+    uint64_t length;
+
+    if (!request->has_body ||
+        !view_to_uint64(http_field(request, VIEW("Content-Length")), &length) || length > limit)
+        return 0;
+    return (size_t)length;
+}
+
+static void answer_imports(struct visit *visit, const struct http_request *request,
+                           struct view query)
+{
+    bool is_post = visit->exchange.method == HTTP_METHOD_POST;
+    size_t length = body_length(request, IMAGE_BODY_MAX);
+    struct view value;
+
+    if (!is_post || !request->has_body || http_query_value(query, VIEW("image"), &value)) {
+        if (take_image(visit, query, is_post))
+            report_imports(visit);
+    } else if (length == 0) {
+        exchange_fail(&visit->exchange, ERR_BODY_UNFIT,
+                      "here of up to 4 KiB: image=hf/org/model:tag, or JSON", 0);
+    } else {
+        conn_read_body(&visit->conn, length, on_image_body);
+    }
 }
 
 static void visit_free(struct visit *visit)
@@ -180,23 +223,11 @@ static void on_body(struct conn *conn, struct buf *body)
     work(visit, on_import_work);
 }
 
-/* The length of the body that has been announced; 0: none that is taken. */
-static size_t body_length(const struct http_request *request)
-{
-    uint64_t length;
-
-    if (!request->has_body ||
-        !view_to_uint64(http_field(request, VIEW("Content-Length")), &length) ||
-        length > NUMBERS_FILE_MAX)
-        return 0;
-    return (size_t)length;
-}
-
 static void answer_numbers(struct visit *visit, const struct http_request *request,
                            struct view query)
 {
     bool is_post = request->method == HTTP_METHOD_POST;
-    size_t length = body_length(request);
+    size_t length = body_length(request, NUMBERS_FILE_MAX);
 
     if (!take_image(visit, query, !is_post))
         return;
@@ -253,7 +284,7 @@ static void on_request(struct conn *conn, const struct http_request *request)
     } else if (view_equal(path, VIEW("/scrub"))) {
         answer_scrub(visit);
     } else if (view_equal(path, VIEW("/imports"))) {
-        answer_imports(visit, query);
+        answer_imports(visit, request, query);
     } else if (view_equal(path, VIEW("/numbers"))) {
         answer_numbers(visit, request, query);
     } else {

@@ -506,8 +506,13 @@ void find_digest(struct request *request, bool is_manifest)
         request->size = holding.size;
     request->exchange.upstream = upstream->config->name;
     source_init(&request->source, upstream, repository, is_manifest, digest);
-    if (upstream->config->is_hub && !is_manifest && !find_model_is_document(request)) {
+    bool is_document = upstream->config->is_hub && find_model_is_document(request);
+    if (upstream->config->is_hub && !is_document && !is_manifest) {
         find_layer(request);
+        return;
+    }
+    if (upstream->config->is_hub && !(is_document && request->known)) { /* nobody would bring it */
+        request_fail(request, is_manifest ? ERR_MANIFEST_UNKNOWN : ERR_BLOB_UNKNOWN);
         return;
     }
     if (request->exchange.method == HTTP_METHOD_HEAD && !is_manifest) {

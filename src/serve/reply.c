@@ -242,18 +242,29 @@ static uint64_t window_of(uint64_t offset, uint64_t length, uint64_t budget)
     return end > offset ? end - offset : 0;
 }
 
+/* Notes whose bytes could not be had, if that is what was returned: when it is asked, at the end,
+ * what is being read may be another file already. */
+static ssize_t note_unreadable(struct reply *reply, const struct blob *blob, ssize_t taken)
+{
+    if (taken == CONN_UNREADABLE && blob != NULL) {
+        reply->has_unreadable = true;
+        reply->unreadable = blob->digest;
+    }
+    return taken;
+}
+
 /*
  * Sends a window of a file that is in memory, as conn_send_file() does. Takes what it sent off the
  * turn's budget, or all of it when the socket took less than it was given: to ask it again at once
  * would only be told EAGAIN.
  */
-static ssize_t send_window(struct reply *reply, int fd, uint64_t offset, uint64_t length,
-                           uint64_t *budget)
+static ssize_t send_window(struct reply *reply, const struct blob *blob, int fd, uint64_t offset,
+                           uint64_t length, uint64_t *budget)
 {
     ssize_t taken = conn_send_file(reply->conn, fd, offset, length);
 
     *budget = taken == (ssize_t)length && length < *budget ? *budget - length : 0;
-    return taken;
+    return note_unreadable(reply, blob, taken);
 }
 
 /* Sends a window of a blob. Returns as conn_send_file() does, or PAUSED. */
@@ -273,7 +284,7 @@ static ssize_t send_blob(struct reply *reply, uint64_t *budget)
         return 0;
     if (!is_warm(reply, piece->blob, view.fd, offset, length, length))
         return PAUSED;
-    return send_window(reply, view.fd, offset, length, budget);
+    return send_window(reply, piece->blob, view.fd, offset, length, budget);
 }
 
 /* ---- composites ---- */
@@ -384,7 +395,7 @@ static ssize_t send_part(struct reply *reply, struct composite *composite,
         window = part->until - part->start;
     if (!is_warm(reply, part->blob, view.fd, part->start, length, window))
         return PAUSED;
-    return send_window(reply, view.fd, part->start, length, budget);
+    return send_window(reply, part->blob, view.fd, part->start, length, budget);
 }
 
 /* Sends what is next of a composite: what is in memory, and else the part that is not. */
@@ -405,7 +416,7 @@ static ssize_t send_composite(struct reply *reply, uint64_t *budget)
         bool all = taken == (ssize_t)batch.length;
         *budget = all && batch.length < *budget ? *budget - batch.length : 0;
         if (!all || part.blob == NULL)
-            return taken;
+            return note_unreadable(reply, reply->mapped.blob, taken);
         advance(reply, batch.length);
     }
     CHECK(part.blob != NULL);

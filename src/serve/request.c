@@ -26,9 +26,12 @@ static void on_done(struct exchange *exchange)
     struct request *request = container_of(exchange, struct request, exchange);
 
     const struct blob *blob = request->blob != NULL ? request->blob : request->layer.blob;
+    const struct digest *suspect = blob != NULL ? &blob->digest : NULL;
 
-    if (exchange->err == ERR_DISK_FAILED && blob != NULL)
-        scrubber_suspect(request->services->store, &blob->digest);
+    if (exchange->reply.has_unreadable)
+        suspect = &exchange->reply.unreadable;
+    if (exchange->err == ERR_DISK_FAILED && suspect != NULL)
+        scrubber_suspect(request->services->store, suspect);
     stop_waiting(request);
     request_drop_blob(request);
     layer_view_release(&request->layer);
@@ -56,6 +59,8 @@ void request_fail(struct request *request, enum err err)
         retry_after = IMPORT_RETRY_S;
     if (retry_after > UPSTREAM_REST_MAX_MS / 1000) /* by then we would ask again ourselves */
         retry_after = UPSTREAM_REST_MAX_MS / 1000;
+    if (request->is_mirror) /* all that we are the mirror of would rest there for so long */
+        retry_after = 1;
     struct buf detail = {0};
     const struct flight_answer *answer = &request->caller.answer;
     if (answer->err == err && answer->bytes != NULL) /* what a hub says of it */
@@ -232,8 +237,8 @@ void request_answer_blob(struct request *request, uint64_t size)
  * where it runs. */
 static bool is_patient(struct view user_agent)
 {
-    static const char *const patient[] = {"containers/", "skopeo/", "Buildah/",
-                                          "libpod/",     "podman/", "entrepot/"};
+    static const char *const patient[] = {"containers/", "skopeo/", "Buildah/", "libpod/",
+                                          "podman/"};
 
     for (size_t i = 0; i < sizeof(patient) / sizeof(patient[0]); i++)
         if (view_starts_with(user_agent, view_of(patient[i])))
@@ -251,7 +256,9 @@ struct request *request_new(const struct services *services, struct request **pl
     request->services = services;
     request->size = BLOB_SIZE_UNKNOWN;
     request->overdue = ERR_UPSTREAM_TIMEOUT;
-    request->is_patient = http != NULL && is_patient(http_field(http, VIEW("User-Agent")));
+    struct view user_agent = http == NULL ? VIEW("") : http_field(http, VIEW("User-Agent"));
+    request->is_patient = is_patient(user_agent);
+    request->is_mirror = view_starts_with(user_agent, VIEW("entrepot/"));
     request->waiter.loop = request->caller.loop = services->loop;
     exchange_begin(&request->exchange, conn, http, on_done);
     return request;

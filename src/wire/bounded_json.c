@@ -69,7 +69,7 @@ json_t *bounded_json_load(struct view text, const struct bounded_json_limits *li
     } else if (!is_bounded(text, limits)) {
         fault = "holds too many values, or nests too deep";
     } else {
-        root = json_loadb(text.data, text.length, 0, &error);
+        root = json_loadb(text.data, text.length, limits->flags, &error);
         if (root == NULL)
             fault = fault_of(&error);
     }

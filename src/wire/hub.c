@@ -9,11 +9,15 @@
 #include "base/problem.h"
 #include "wire/bounded_json.h"
 
-/*
- * A model's info lists its files too, as a container and two values each. These bounds keep a
- * hostile answer at some 150 MB while it is read.
- */
-static const struct bounded_json_limits limits = {.containers = 300000, .values = 1500000};
+/* These bounds keep a hostile answer at some 150 MB while it is read. */
+static const struct bounded_json_limits list_limits = {.containers = 300000, .values = 1500000};
+
+/* An info lists all files too, as a container and two values each. It passes on what its author has
+ * written about the model (cardData), in which any number may stand, and any character. */
+static const struct bounded_json_limits info_limits = {.containers = HUB_FILES_MAX + 10000,
+                                                       .values = 1500000,
+                                                       .flags = JSON_DECODE_INT_AS_REAL |
+                                                                JSON_ALLOW_NUL};
 
 /* ---- texts ---- */
 
@@ -89,13 +93,14 @@ static const json_t *member(const json_t *object, const char *name)
 }
 
 /* The hub's `what`; NULL with a sentence when it cannot be read. */
-static json_t *load(struct view json, const char *what, struct buf *problem)
+static json_t *load(struct view json, const struct bounded_json_limits *limits, const char *what,
+                    struct buf *problem)
 {
     const char *fault = "is larger than 32 MiB";
     json_t *root = NULL;
 
     if (json.length <= HUB_ANSWER_MAX)
-        root = bounded_json_load(json, &limits, &fault);
+        root = bounded_json_load(json, limits, &fault);
     if (root == NULL)
         (void)problem_set(problem, "the hub's %s %s", what, fault);
     return root;
@@ -103,8 +108,10 @@ static json_t *load(struct view json, const char *what, struct buf *problem)
 
 static bool is_license(struct view text)
 {
+    static const char also[] = " .+-_():,/";
+
     for (size_t i = 0; i < text.length; i++)
-        if (!is_letter_or_digit(text.data[i]) && strchr(" .+-_():,/", text.data[i]) == NULL)
+        if (!is_letter_or_digit(text.data[i]) && memchr(also, text.data[i], strlen(also)) == NULL)
             return false;
     return text.length > 0 && text.data[0] != ' ' && text.data[text.length - 1] != ' ';
 }
@@ -157,7 +164,7 @@ static enum hub_gate gate_of(const json_t *gated)
 
 bool hub_read_info(struct view json, struct hub_info *ret_info, struct buf *problem)
 {
-    json_t *root = load(json, "answer about a repository", problem);
+    json_t *root = load(json, &info_limits, "answer about a repository", problem);
     struct view id = string_of(json_object_get(root, "id"));
     struct view commit = string_of(json_object_get(root, "sha"));
     struct hub_info info = {0};
@@ -190,26 +197,54 @@ bool hub_read_info(struct view json, struct hub_info *ret_info, struct buf *prob
 
 /* ---- files ---- */
 
+/* Reads a size. Gives what is wrong with it, or NULL. */
+static const char *read_size(const json_t *size, uint64_t *ret_size)
+{
+    if (!json_is_integer(size))
+        return "has a size that is not a whole number";
+    if (json_integer_value(size) < 0)
+        return "has a size below 0";
+    *ret_size = (uint64_t)json_integer_value(size);
+    return NULL;
+}
+
+/* The size may stand beside `lfs`, or within it, as may the sha256, by one name in a tree and by
+ * another in an info (models.md 4.1); the oid beside it is of the pointer. */
+static const char *read_lfs(const json_t *entry, const json_t *lfs, struct hub_file *file)
+{
+    const json_t *outer = member(entry, "size"), *size = member(lfs, "size");
+    const json_t *sha256 = member(lfs, "oid");
+    uint64_t other = 0;
+
+    if (!json_is_object(lfs))
+        return "has an `lfs` that is not an object";
+    if (size == NULL && outer == NULL)
+        return "has no size";
+    const char *fault = read_size(size != NULL ? size : outer, &file->size);
+    if (fault == NULL && size != NULL && outer != NULL)
+        fault = read_size(outer, &other);
+    if (fault == NULL && size != NULL && outer != NULL && other != file->size)
+        fault = "has two sizes, one in its `lfs` and another beside it";
+    if (sha256 == NULL)
+        sha256 = member(lfs, "sha256");
+    file->is_lfs = true;
+    if (fault == NULL && !read_hex(string_of(sha256), file->sha256, sizeof(file->sha256)))
+        fault = "has no LFS oid of 64 hex digits";
+    return fault;
+}
+
 /* Reads a file but for its path. Gives what is wrong with it, to be put behind its path, or NULL.
  */
 static const char *read_content(const json_t *entry, struct hub_file *file)
 {
-    const json_t *lfs = member(entry, "lfs");
-    const json_t *size = member(lfs == NULL ? entry : lfs, "size");
+    const json_t *lfs = member(entry, "lfs"), *size = member(entry, "size");
 
-    if (lfs != NULL && !json_is_object(lfs))
-        return "has an `lfs` that is not an object";
-    if (!json_is_integer(size))
-        return size == NULL ? "has no size" : "has a size that is not a whole number";
-    if (json_integer_value(size) < 0)
-        return "has a size below 0";
-    if (!read_hex(string_of(member(entry, "oid")), file->git_oid, sizeof(file->git_oid)))
-        return "has no oid of 40 hex digits";
-    file->is_lfs = lfs != NULL;
-    if (file->is_lfs && !read_hex(string_of(member(lfs, "oid")), file->sha256, 32))
-        return "has no LFS oid of 64 hex digits";
-    file->size = (uint64_t)json_integer_value(size);
-    return NULL;
+    if (lfs != NULL)
+        return read_lfs(entry, lfs, file);
+    const char *fault = size == NULL ? "has no size" : read_size(size, &file->size);
+    if (fault == NULL && !read_hex(string_of(member(entry, "oid")), file->git_oid, 20))
+        fault = "has no oid of 40 hex digits";
+    return fault;
 }
 
 static void add_file(struct hub_files *files, const struct hub_file *file, struct view path)
@@ -239,7 +274,7 @@ static bool read_entry(const json_t *entry, struct hub_files *files, struct buf 
     else if (path.length > HUB_PATH_MAX)
         fault = "is longer than 2048 bytes";
     else if (files->count == HUB_FILES_MAX || files->path_bytes + path.length > HUB_PATHS_MAX)
-        fault = "is one too many: the repository has more than 1000000 files, or 256 MiB of paths";
+        fault = "is one too many: the repository has more than 300000 files, or 32 MiB of paths";
     else
         fault = read_content(entry, &file);
     if (fault != NULL) {
@@ -266,7 +301,7 @@ static void truncate_files(struct hub_files *files, size_t count)
 
 bool hub_read_files(struct view json, struct hub_files *files, struct buf *problem)
 {
-    json_t *root = load(json, "list of files", problem);
+    json_t *root = load(json, &list_limits, "list of files", problem);
     size_t before = files->count;
     bool ok = json_is_array(root);
 

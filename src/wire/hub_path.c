@@ -68,6 +68,21 @@ static bool has_dots(struct view path)
     return false;
 }
 
+bool hub_path_is_own(struct view target, struct view prefix)
+{
+    size_t length = 0;
+
+    while (length < target.length && target.data[length] != '?' && target.data[length] != '#')
+        length++;
+    struct view path = {target.data, length};
+    if (!take(&path, prefix) || has_dots(path))
+        return false;
+    if (!view_starts_with(path, VIEW("/")))
+        return false;
+    return view_starts_with(path, VIEW("/api/")) ||
+           memmem(path.data, path.length, "/resolve/", sizeof("/resolve/") - 1) != NULL;
+}
+
 /* Drops "https://host" off the front of an http(s) URL. */
 static struct view drop_host(struct view target)
 {
@@ -82,17 +97,39 @@ static struct view drop_host(struct view target)
     return rest;
 }
 
-bool hub_path_next(struct view target, struct view *ret_path)
+/* Drops the prefix off the front of a path, if it is there and what is left is one of the API. */
+static struct view drop_prefix(struct view path, struct view prefix)
 {
-    if (target.length > HUB_PATH_NEXT_MAX)
-        return false;
-    for (size_t i = 0; i < target.length; i++)
-        if (target.data[i] <= ' ' || target.data[i] > '~' || strchr("\\\"<>#", target.data[i]))
+    struct view rest = path;
+
+    return take(&rest, prefix) && view_starts_with(rest, VIEW("/api/")) ? rest : path;
+}
+
+static bool is_visible(struct view text)
+{
+    for (size_t i = 0; i < text.length; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~' || strchr("\\\"<>#", text.data[i]))
             return false;
-    struct view whole = drop_host(target);
-    struct view query = whole;
-    if (!view_starts_with(whole, VIEW("/api/")) || has_dots(view_cut(&query, '?')))
+    return true;
+}
+
+bool hub_path_next(struct view target, struct view prefix, struct view page, struct buf *path)
+{
+    struct view query = drop_prefix(drop_host(target), prefix);
+    struct view base = view_cut(&query, '?');
+
+    if (view_starts_with(target, VIEW("?")))
+        base = view_cut(&page, '?');
+    size_t length = base.length + (query.data != NULL) + query.length;
+    if (target.length > HUB_PATH_NEXT_MAX || length > HUB_PATH_NEXT_MAX)
         return false;
-    *ret_path = whole;
+    if (!is_visible(target) || !is_visible(base) || !view_starts_with(base, VIEW("/api/")) ||
+        has_dots(base))
+        return false;
+    buf_append_view(path, base);
+    if (query.data != NULL) {
+        buf_append_text(path, "?");
+        buf_append_view(path, query);
+    }
     return true;
 }

@@ -173,6 +173,8 @@ static enum err join_repository(const struct config *config, const struct names 
             return ERR_NAME_INVALID;
         used += names->first[i].length;
     }
+    if (config->upstreams[route->upstream].is_hub) /* models.md 2: any case in */
+        grammar_lower(route->repository);
     return grammar_is_repository(view_of(route->repository)) ? OK : ERR_NAME_INVALID;
 }
 

@@ -366,6 +366,29 @@ def test_numbers_that_come_when_something_is_here(cold):
 # -- crashes, and room
 
 
+@pytest.mark.parametrize("numbers_of, count", [(DATA, 2), (None, 8)], ids=["with numbers", "without"])
+def test_no_more_chunks_are_begun_at_once_than_a_crash_may_cost(cold, numbers_of, count):
+    """Of those that are not whole all is lost: half of `checkpoint` is."""
+    case, gate, begun = cold(numbers_of=numbers_of, checkpoint="16MiB", blob_connections=8), Gate(), []
+
+    def answer(exchange):
+        first = int(re.match(r"bytes=(\d+)-", exchange.request.headers["range"])[1])
+        begun.append(first)
+        case.upstream.serve(exchange, hold=(first + 7 * MiB // 2, gate))
+
+    case.upstream.on("GET", DIGEST, call=answer)
+    with case.mirror.connect() as reader:
+        reader.request("GET", f"/v2/library/x/blobs/{DIGEST}")
+        came = count * 7 * MiB // 2
+        wait_until(lambda: case.mirror.metric("entrepot_upstream_body_bytes_total") >= came, "all of them are held")
+        case.mirror.kill()
+    assert len(begun) == count
+    gate.open()
+    case.upstream.healthy()
+    case.mirror.start()
+    case.whole()
+
+
 def test_after_a_kill_only_verified_chunks_are_there(entrepot, upstream):
     """At any moment: every byte that is served is right, and so is every chunk of which the disk holds a byte."""
     rounds = random.Random(7)

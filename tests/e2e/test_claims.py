@@ -2,17 +2,21 @@
 reaches the image of another model, and all of it is made good by an import."""
 
 import json
+import re
 
 import lmdb
 import pytest
 
 from harness.content import Made
 from harness.http import fetch
+from harness.images import blob_image
 from harness.model import Image
-from harness.util import MiB, noise, wait_until
+from harness.numbers import CHUNK, falsified, put_numbers, with_numbers
+from harness.util import Gate, MiB, digest_of, noise, wait_until
 
 NUMBERS, LAYER = 1, 3
 LARGE = Made(70 * MiB + 5, 1)
+PATIENT = {"User-Agent": "skopeo/1"}
 FILES = {"README.md": b"# A model\n", "config.json": b'{"a":1}\n', "onnx/x.onnx": noise(9 * MiB, 1), "w.safetensors": LARGE}
 
 
@@ -154,3 +158,83 @@ def test_an_image_that_has_lost_a_layer_is_imported_again(first, hub):
     change(first, LAYER, first.image.digests[1], lambda _: None)
     assert Image(first, "hf/org/model", "main").digest == first.image.digest
     assert assert_good(first).digest == first.image.digest
+
+
+# -- claims that are wrong hurt nobody whose bytes have the right sha256
+
+
+@pytest.mark.parametrize("what", ["bytes", "shorter", "longer"])
+def test_a_claim_does_not_hurt_a_registrys_layer(what, entrepot, upstream):
+    """An ordinary layer of the same digest goes by that, as if nobody had claimed anything: also what of it is here."""
+    data = noise(13 * MiB, 3)
+    digest = digest_of(data)
+    upstream.add(blob_image(data), "library/x", "1")
+    mirror = entrepot(upstream)
+    claimed = {"bytes": falsified(data, 9 * MiB), "shorter": data[: 2 * MiB], "longer": data + b"x"}[what]
+
+    def read(start, stop):
+        reply = mirror.get(f"/v2/library/x/blobs/{digest}", headers={"Range": f"bytes={start}-{stop - 1}"})
+        assert (reply.status, reply.body) == (206, data[start:stop]), reply
+
+    with_numbers(mirror, (digest, claimed, "claimed"))
+    read(9 * MiB, 9 * MiB + 10)
+    assert upstream.body_bytes(digest) == MiB
+    mirror.restart()
+    read(10 * MiB - 5, 10 * MiB + 5)
+    reply = mirror.get(f"/v2/library/x/blobs/{digest}", keep=False)
+    assert (reply.status, reply.end, reply.sha256) == (200, "complete", digest)
+    mirror.wait_held(digest)
+    assert upstream.body_bytes(digest) == len(data)
+
+
+def cut_import(mirror, hub, at):
+    """Begins to import the model, and stops the mirror when its large file is here up to `at`; nothing is verified."""
+    gate = Gate()
+
+    def answer(exchange):
+        first, last = re.fullmatch(r"bytes=(\d+)-(\d*)", exchange.request.headers["range"]).groups()
+        held = int(first) <= at <= int(last or LARGE.size)
+        hub.cdn.serve(exchange, **({"hold": (at, gate)} if held else {}))
+
+    hub.add("Org/Model", FILES)
+    hub.cdn.on("GET", "w.safetensors", call=answer)
+    assert mirror.get("/v2/hf/org/model/manifests/latest").status == 503
+    gate.wait_reached()
+    others = len(FILES["onnx/x.onnx"])
+    wait_until(lambda: mirror.metric("entrepot_upstream_body_bytes_total") >= at + others, "it is here")
+    mirror.stop()
+    hub.cdn.healthy()
+    hub.cdn.requests.clear()
+    gate.open()
+
+
+@pytest.mark.parametrize("size", [100, LARGE.size - CHUNK, LARGE.size + 1])
+def test_a_claim_of_another_size_is_passed_over(size, entrepot, hub):
+    """By an import; and what is here stays."""
+    mirror, at = entrepot({"hf": hub.url}, import_hold="100ms", blob_connections=1), 30 * MiB + 17
+    cut_import(mirror, hub, at)
+    put_numbers(mirror, "sha256:" + LARGE.sha256, bytes(LARGE.read(0, LARGE.size))[:size].ljust(size, b"x"), "claimed")
+    mirror.start()
+    assert Image(mirror, "hf/org/model", headers=PATIENT) and assert_good(mirror)
+    assert hub.cdn.body_bytes("w.safetensors") == LARGE.size - at
+
+
+def test_a_wrong_claim_does_not_throw_away_what_was_here_before_it(entrepot, hub):
+    """Half of the chunk that it is wrong about had come: nothing but the other half is fetched in vain."""
+    mirror, at = entrepot({"hf": hub.url}, import_hold="100ms", blob_connections=1), 30 * MiB + 17
+    cut_import(mirror, hub, at)
+    put_numbers(mirror, "sha256:" + LARGE.sha256, falsified(bytes(LARGE.read(0, LARGE.size)), 29 * MiB), "claimed")
+    mirror.start()
+    assert Image(mirror, "hf/org/model", headers=PATIENT) and assert_good(mirror)
+    assert mirror.metric("entrepot_upstream_errors_total", reason="CHUNK_MISMATCH") > 0
+    assert LARGE.size - at < hub.cdn.body_bytes("w.safetensors") < LARGE.size - at + 4 * CHUNK
+
+
+def test_a_size_that_a_registry_made_up_does_not_end_an_import(entrepot, hub, upstream):
+    """What it has sent of the file goes, and the claim about it; then the import has its way."""
+    digest = upstream.add_blob("library/x", b"x" * 3 * MiB, "sha256:" + LARGE.sha256)
+    hub.add("Org/Model", FILES)
+    mirror = entrepot({"hf": hub.url, "docker.io": upstream.url})
+    assert mirror.get(f"/v2/library/x/blobs/{digest}", headers={"Range": "bytes=0-1"}).status == 206
+    with_numbers(mirror, (digest, bytes(LARGE.read(0, LARGE.size)), "claimed"))
+    assert Image(mirror, "hf/org/model", headers=PATIENT) and assert_good(mirror)

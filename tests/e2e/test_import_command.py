@@ -9,7 +9,7 @@ import pytest
 
 from harness.content import Made
 from harness.entrepot import BINARY, environment, run_command
-from harness.http import fetch
+from harness.http import fetch, send_raw
 from harness.model import Image
 from harness.util import Gate, MiB, SLOW, Threads, noise, wait_until
 
@@ -282,6 +282,38 @@ def test_web_pages_start_nothing(mirror_of, hub):
         reply = fetch(mirror.admin, target, "POST", headers={"Origin": "https://page.example"}, body=b"{}")
         assert reply.status == 403 and "web pages" in reply.json["errors"][0]["message"], reply
     assert fetch(mirror.admin, "/scrub", headers={"Origin": "null"}).json["state"] == "never"
+    assert imports(mirror) == [] and not hub.requests
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"image": "hf/org/model"}\n', b"image=hf%2Forg%2Fmodel%3Alatest", b" image=Org/Model"]
+)
+@pytest.mark.parametrize("media_type", ["application/json", "application/x-www-form-urlencoded", None])
+def test_the_image_may_be_named_in_the_body(body, media_type, mirror_of, hub):
+    """POST /imports; the body was ignored, and the image asked for in vain."""
+    hub.add("Org/Model", SMALL)
+    mirror = mirror_of(hub)
+    reply = fetch(mirror.admin, "/imports", "POST", {"Content-Type": media_type} if media_type else {}, body)
+    assert reply.status == 200 and [each["image"] for each in reply.json["imports"]] == ["hf/org/model:latest"], reply
+    wait_until(lambda: state(mirror) == "done", "it is imported")
+    assert Image(mirror, "hf/org/model").agrees_with(SMALL)
+
+
+def test_bodies_that_name_no_image(mirror_of, hub):
+    mirror = mirror_of(hub)
+    for body, status, part in [
+        (b"hf/org/model", 400, "say which"),
+        (b'{"image": "a/b/c/d"}', 400, "hf/org/model"),
+        (b'{"image": ["hf/org/model"]}', 400, "the body is to be"),
+        (b'{"image": "hf/org/model"', 400, "ends in the middle"),
+        (b"image=" + b"a" * 4091, 413, "4 KiB"),
+        (b"image=" + b"a" * 4090, 400, "too long"),
+    ]:
+        reply = fetch(mirror.admin, "/imports", "POST", body=body)
+        assert reply.status == status and part in reply.json["errors"][0]["detail"], reply
+    head = b"POST /imports HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert send_raw(mirror.admin, head + b"7\r\nimage=a\r\n0\r\n\r\n").startswith(b"HTTP/1.1 413 ")
+    assert fetch(mirror.admin, "/imports?image=hf/a/b:c:d", "POST", body=b"image=hf/org/model").status == 400
     assert imports(mirror) == [] and not hub.requests
 
 

@@ -307,6 +307,28 @@ def test_a_file_that_is_refused_is_an_error_before_the_answer(cold, layers, stat
         assert ranged(connection, layer, "-51").body == layer.data[-51:]
 
 
+@pytest.mark.parametrize("code", ["RepoNotFound", "RevisionNotFound", "EntryNotFound"])
+def test_a_commit_that_is_gone_is_a_blob_that_is_unknown(code, cold, layers):
+    """A client that asks for a layer is not told of a manifest."""
+    mirror, hub = cold(layers["big"])
+    hub.on("GET", "model-1", status=404, headers=[("X-Error-Code", code)])
+    reply = mirror.get(layers["big"].target)
+    assert (reply.status, reply.json["errors"][0]["code"]) == (404, "BLOB_UNKNOWN"), reply
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_hub_that_limits_is_left_alone_and_holds_nobody_up(cold, layers, status):
+    """Whoever asks is told at once, for a day of Retry-After as for a minute; and it is not asked again meanwhile."""
+    layer = layers["big"]
+    mirror, hub = cold(layer)
+    rule = hub.on("GET", "model-1", status=status, headers=[("Retry-After", "86400")])
+    for _ in range(3):
+        reply = mirror.get(layer.target)
+        assert reply.status == 503 and 1 <= int(reply.headers["retry-after"]) <= 60, reply
+    assert len(rule.hits) == 1
+    wait_until(lambda: mirror.metric("entrepot_fills_running") == 0, "no fill waits for tomorrow")
+
+
 def test_an_upstream_that_is_down(cold, layers):
     layer = layers["big"]
     mirror, hub = cold(layer, missing=["model-2.safetensors"], negative_ttl="0s")

@@ -9,8 +9,11 @@ import shutil
 import pytest
 
 from harness.content import Made
+from harness.delivery import deliver
+from harness.hub import Hub
+from harness.images import blob_image
 from harness.model import Image, layers_of
-from harness.util import Gate, MiB, Threads, in_threads, noise, wait_until
+from harness.util import Gate, MiB, Threads, digest_of, in_threads, noise, wait_until
 
 SMALL = {
     "README.md": b"# A model\n",
@@ -128,6 +131,31 @@ def test_who_does_not_wait_is_told_to_come_again(mirror_of, hub):
     assert len(hub.seen("GET", "/tree/")) == 1
 
 
+def test_a_mirror_of_a_mirror_is_not_kept_waiting(entrepot, mirror_of, hub, upstream):
+    """It would take the other for dead after header_timeout, and leave it alone with all that it has."""
+    hub.add("Org/Model", SMALL)
+    for name in ("library/x", "library/y"):
+        upstream.add(blob_image(b"layer of " + name.encode()), name, "1")
+    central = entrepot({"hf": hub.url, "docker.io": upstream.url})
+    edge = entrepot({"central.example": "http://%s:%d" % central.address}, upstream_rest="1m")
+    gate = Gate()
+    hub.cdn.on("GET", "model.onnx", head_gate=gate)
+    model = "central.example/hf/org/model"
+    asker = Threads(1, lambda _: edge.get(f"/v2/{model}/manifests/latest"))
+    gate.wait_reached()
+    edge.pull("central.example/docker.io/library/x", "1")
+    (reply,) = asker.join()
+    assert reply.status == 503 and reply.headers["retry-after"] == "1", reply
+    other = "/v2/central.example/docker.io/library/y/manifests/1"
+    wait_until(lambda: edge.get(other).status == 200, "the other images are there")  # within a second
+    edge.pull("central.example/docker.io/library/y", "1")
+    gate.open()
+    wait_until(lambda: edge.get(f"/v2/{model}/manifests/latest").status == 200, "the import is done")
+    edge.pull(model, "latest")
+    assert Image(edge, model).agrees_with(SMALL)
+    assert len(hub.seen("GET", "/tree/")) == 1
+
+
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_an_import_outlives_the_process(how, mirror_of, hub):
     """It goes on at the next start by itself, and nothing on the disk is fetched again."""
@@ -146,6 +174,27 @@ def test_an_import_outlives_the_process(how, mirror_of, hub):
     image = Image(mirror, "hf/org/model", headers={"User-Agent": "skopeo/1"})
     assert image.agrees_with(files)
     assert hub.cdn.body_bytes("model-1") == LARGE["model-1.safetensors"].size
+
+
+def test_a_document_is_not_asked_for_where_it_was_not_made(entrepot, hub, upstream):
+    """A registry is being asked for a blob that is an image's config as well; when it refuses, the config is made."""
+    hub.add("Org/Model", SMALL)
+    mirror, gate = entrepot({"hf": hub.url, "docker.io": upstream.url}), Gate()
+    digest = Image(mirror, "hf/org/model").manifests[0]["config"]["digest"]
+    mirror.stop()
+    shutil.rmtree(mirror.cache / "blobs")
+    (mirror.cache / "blobs").mkdir()
+    mirror.start()
+    asked = len(hub.requests)
+    upstream.on("GET", digest, head_gate=gate, status=404)
+    other = Threads(1, lambda _: mirror.get(f"/v2/library/x/blobs/{digest}").status)
+    gate.wait_reached()
+    ours = Threads(1, lambda _: mirror.get(f"/v2/hf/org/model/blobs/{digest}"))
+    wait_until(lambda: mirror.metric("entrepot_readers_coalesced_total") == 1, "both wait for the registry")
+    gate.open()
+    (reply,) = ours.join()
+    assert reply.status == 200 and digest_of(reply.body) == digest, reply
+    assert other.join() == [404] and len(hub.requests) == asked
 
 
 # -- names, and what a hub refuses
@@ -168,6 +217,20 @@ def test_names_are_the_hubs_own(mirror_of, hub):
     ]:
         assert Image(mirror, name, tag).revision == commit, (name, tag)
     assert Image(mirror, "hf/datasets/org/set").agrees_with({"data.csv": b"1,2\n"})
+
+
+def test_a_request_may_write_a_name_in_any_case(entrepot, hub):
+    """As the hub's page has it: it is one image, and one import."""
+    hub.add("Org/Model-2.5", SMALL)
+    config = f"upstreams:\n  hf: {{url: '{hub.url}'}}\n  depot.ai: {{type: huggingface, url: '{hub.url}'}}\n"
+    mirror = entrepot(None, config=config)
+    image = Image(mirror, "hf/Org/Model-2.5")
+    assert image.agrees_with(SMALL) and Image(mirror, "hf/org/model-2.5").digest == image.digest
+    assert len(hub.seen("GET", "/tree/")) == 1
+    assert Image(mirror, "depot.ai/ORG/model-2.5").digest == image.digest
+    assert mirror.get("/v2/Org/Model-2.5/manifests/latest?ns=depot.ai").body == image.reply.body
+    reply = mirror.get(f"/v2/hf/Org/Model-2.5/blobs/{image.digests[0]}", keep=False)
+    assert (reply.status, reply.sha256) == (200, image.digests[0])
 
 
 def test_lists_of_a_hub(mirror_of, hub):
@@ -218,11 +281,50 @@ def test_a_token_opens_what_is_gated(entrepot, hub, tmp_path):
     assert not [request for request in hub.cdn.requests if "authorization" in request.headers]
 
 
+def test_a_cdn_under_the_hubs_own_name_gets_no_token(entrepot, hub):
+    """Which may refuse a signed URL that comes with one; and the token is none of its business."""
+    files = {"config.json": b"{}", "model.safetensors": LARGE["model-2.safetensors"]}
+    hub.add("Org/Gated", files)
+    hub.repository("Org/Gated").gated = "manual"
+    hub.token("hf_secret", "Org/Gated")
+    hub.on("GET", "^/Org/Gated/resolve/.*safetensors", status=302, headers=[("Location", "/cdn-lfs/a/b?Signature=1")])
+    cdn = hub.on("GET", "^/cdn-lfs/", call=lambda exchange: deliver(exchange, files["model.safetensors"], []))
+    config = f"upstreams:\n  hf:\n    url: {hub.url}\n    password: hf_secret\n"
+    assert Image(entrepot(None, config=config), "hf/org/gated").agrees_with(files)
+    assert cdn.hits and not [request for request in cdn.hits if "authorization" in request.headers]
+    own = [request for request in hub.requests if request not in cdn.hits]
+    assert {request.headers.get("authorization") for request in own} == {"Bearer hf_secret"}
+
+
 def test_a_list_of_many_pages(mirror_of, hub):
     hub.page = 7
     files = {f"folder {i % 10}/{i}.json": b"%d\n" % i for i in range(100)}
     hub.add("Org/Many", files)
     assert Image(mirror_of(hub), "hf/org/many").agrees_with(files)
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        ['<{url}{path}?{query}>; rel="next"'],
+        ['<https://huggingface.co{path}?{query}>; rel="next"'],
+        ['<?{query}>; rel="next"'],
+        ['<{url}{path}?page=1>; rel="first"', '<{path}?{query}>; rel="next"', "</about>; rel=help"],
+    ],
+    ids=["its own name", "the public name", "a query", "several fields"],
+)
+@pytest.mark.parametrize("prefix", ["", "/some/hub"])
+def test_the_next_page_by_any_of_its_names(prefix, links, entrepot):
+    """Of a hub below a URL's prefix too; small files' redirects, with the token, stay below it."""
+    with Hub(prefix=prefix) as hub:
+        hub.page, hub.links = 7, links
+        files = {f"{i}.json": b"%d\n" % i for i in range(30)}
+        hub.add("Org/Many", files)
+        hub.repository("Org/Many").gated = "manual"
+        hub.token("hf_secret", "Org/Many")
+        config = f"upstreams:\n  hf:\n    url: {hub.url}\n    password: hf_secret\n"
+        assert Image(entrepot(None, config=config), "hf/org/many").agrees_with(files)
+        assert len(hub.seen("GET", "/tree/")) == 5
 
 
 def test_more_large_files_than_layers_need_no_network(mirror_of, hub):
@@ -234,6 +336,21 @@ def test_more_large_files_than_layers_need_no_network(mirror_of, hub):
     assert len(image.layers) == 2
 
 
+@pytest.mark.parametrize("gives", ["parts only", "the whole only"])
+def test_a_cdn_with_a_mind_of_its_own(gives, mirror_of, hub):
+    """4.2: a GET without a Range is refused for a large file; who may say which size is large? All are asked for
+    parts, and the whole in their place is as good."""
+    files = {"README.md": b"# A model\n", "a.bin": Made(MiB, 1), "b.bin": Made(20 * MiB, 2), "c.bin": Made(64 * MiB, 3)}
+    hub.add("Org/Model", files, large=[name for name in files if name.endswith(".bin")])
+    if gives == "parts only":
+        hub.cdn.big = 0
+    else:
+        hub.cdn.on("GET", "", ignore_range=True)
+    assert Image(mirror_of(hub), "hf/org/model").agrees_with(files)
+    assert [len(hub.cdn.seen("GET", name)) for name in files] == [0, 1, 1, 1]
+    assert hub.cdn.body_bytes() == 85 * MiB
+
+
 # -- a hub in trouble
 
 
@@ -243,11 +360,31 @@ def test_a_hub_that_limits_and_breaks(mirror_of, hub):
     hub.add("Org/Model", files)
     hub.on("GET", "/tree/", times=1, status=500)
     hub.on("GET", "/resolve/.*/config.json", times=1, status=429, headers=[("Retry-After", "1")])
+    hub.on("GET", "/resolve/.*/model-1", times=1, status=503, headers=[("Retry-After", "1")])
     hub.cdn.on("GET", "model-1", times=2, cut=3 * MiB)
     hub.cdn.on("GET", "model-2", times=1, status=403)
     mirror = mirror_of(hub)
     image = Image(mirror, "hf/org/model", headers={"User-Agent": "skopeo/1"})
     assert image.agrees_with(files)
+
+
+def test_a_hub_that_limits_does_not_keep_another_from_helping(entrepot, hub):
+    """Both have the model; the first tells to come again tomorrow, and the second is asked at once."""
+    with Hub() as other:
+        hub.add("Org/Model", SMALL | LARGE)
+        other.add("Org/Model", SMALL | LARGE)
+        config = f"upstreams:\n  hf:\n    url: {hub.url}\n  depot.ai:\n    type: huggingface\n    url: {other.url}\n"
+        mirror = entrepot(None, config=config)
+        image = Image(mirror, "hf/org/model")
+        assert Image(mirror, "depot.ai/org/model").digest == image.digest
+        mirror.stop()
+        shutil.rmtree(mirror.cache / "blobs")
+        (mirror.cache / "blobs").mkdir()
+        mirror.start()
+        limited = hub.on("GET", "/resolve/", status=503, headers=[("Retry-After", "86400")])
+        reply = mirror.get(f"/v2/hf/org/model/blobs/{image.digests[0]}", keep=False)
+        assert (reply.status, reply.end, reply.sha256) == (200, "complete", image.digests[0]), reply
+        assert len(limited.hits) == 1
 
 
 def test_a_hub_that_is_gone_leaves_the_old_image(mirror_of, hub):
@@ -303,3 +440,43 @@ def test_documents_that_were_evicted_are_made_again(mirror_of, hub):
         asked = len(hub.requests)
         assert set(in_threads(8, lambda _: Image(mirror, "hf/org/model").digest)) == {before}
         assert len(hub.requests) == asked
+
+
+def test_a_digest_that_nobody_has_is_refused_each_time(mirror_of, hub):
+    """It was 404 once, and then waited for until 504."""
+    hub.add("Org/Model", SMALL)
+    mirror = mirror_of(hub)
+    unknown = "sha256:" + "0" * 64
+    for name in ("hf/org/model", "hf/any/thing"):
+        for kind, code in (("manifests", "MANIFEST_UNKNOWN"), ("blobs", "BLOB_UNKNOWN")):
+            target = f"/v2/{name}/{kind}/{unknown}"
+            for reply in [mirror.get(target) for _ in range(3)] + in_threads(4, lambda _: mirror.get(target)):
+                assert reply.status == 404 and reply.json["errors"][0]["code"] == code, reply
+            assert mirror.head(target).status == 404
+    assert not hub.requests
+
+
+def test_documents_are_those_of_their_repository(mirror_of, hub):
+    """Whether they are cached or were evicted: a name that never was imported has nothing of another."""
+    hub.add("Org/Model", SMALL)
+    mirror = mirror_of(hub, tag_ttl="1h")
+    image = Image(mirror, "hf/org/model")
+    manifests = [image.digest, *(each["digest"] for each in image.index["manifests"])]
+    targets = [f"manifests/{digest}" for digest in manifests]
+    targets += [f"blobs/{each['config']['digest']}" for each in image.manifests]
+    asked = len(hub.requests)
+    for _ in ("cached", "evicted"):
+        for method in ("HEAD", "GET"):
+            replies = [mirror.get(f"/v2/hf/any/thing/{target}", method=method) for target in targets]
+            assert [reply.status for reply in replies] == [404] * len(targets), replies
+            replies = [mirror.get(f"/v2/hf/org/model/{target}", method=method) for target in targets]
+            assert [reply.status for reply in replies] == [200] * len(targets), replies
+            assert [reply.headers["docker-content-digest"] for reply in replies] == [
+                target.partition("/")[2] for target in targets
+            ]
+        assert mirror.get(f"/v2/hf/any/thing/blobs/{image.digests[0]}").status == 404
+        mirror.stop()
+        shutil.rmtree(mirror.cache / "blobs")
+        (mirror.cache / "blobs").mkdir()
+        mirror.start()
+    assert len(hub.requests) == asked

@@ -191,6 +191,23 @@ def against_the_mirror(command, tmp_path, mirror):
     assert run(put_in(command, tmp_path, mirror.address, mirror.admin), tmp_path).strip()
 
 
+def imports(command, tmp_path, _):
+    """Of a mirror of a hub that is here. What it answers looks as shown, also when the image is named in the body."""
+    shown = json.loads(block("imports-answer"))["imports"][0]
+    body = re.search(r"body of the POST: `([^`]+)`", TEXT)[1].replace(":v1.0", "")
+    with Hub() as hub:
+        hub.add("Org/Model", {"config.json": b"{}"})
+        mirror = Entrepot(tmp_path / "served", {"hf": hub.url})
+        try:
+            mirror.start()
+            assert fetch(mirror.admin, "/imports", "POST", body=body.encode()).status == 200
+            found, *_ = json.loads(run(put_in(command, tmp_path, mirror.address, mirror.admin)))["imports"]
+        finally:
+            mirror.close()
+    assert [(key, type(value)) for key, value in found.items()] == [(key, type(value)) for key, value in shown.items()]
+    assert found["image"] == shown["image"]
+
+
 def run_of_tests(command, *_):
     """Its arguments are parsed; the last one makes it stop there."""
     assert "gcc-release" in run(f"{command} --list").split()
@@ -221,6 +238,8 @@ KINDS = {
     "deploy/quickstart": quickstart,
     "tests/run --": run_of_tests,
     "build/entrepot ": entrepot,
+    "curl -X POST 'http://127.0.0.1:5001/imports": imports,
+    "curl 'http://127.0.0.1:5001/imports": imports,
     "curl ": against_the_mirror,
     "skopeo ": against_the_mirror,
     "bench/run": bench,

@@ -12,6 +12,7 @@ import harness.entrepot
 from harness.entrepot import is_sanitized, run_command
 from harness.http import Connection, fetch
 from harness.images import blob_image
+from harness.model import Image
 from harness.util import Gate, MiB, ROOT, Threads, digest_of, noise, wait_until
 
 DATA = noise(12 * MiB)
@@ -450,6 +451,25 @@ def test_a_file_that_cannot_be_read_while_it_is_sent_is_taken_out(entrepot, upst
     wait_until(lambda: mirror.metric("entrepot_damaged_blobs_total") == 1, "it was taken out")
     bad_disk.breaks()  # the new file may get the number of the old one
     assert_healed(mirror, upstream, image)
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="a bad disk is compiled")
+def test_of_a_layers_files_the_one_that_cannot_be_read_is_taken_out(entrepot, hub, bad_disk):
+    """Its last bytes and the next file's first go out in one call: the next one is sound, and stays."""
+    files = {"a.bin": noise(bad_disk.BAD_AT + MiB // 2, 1), "b.txt": noise(200_000, 2)}
+    hub.add("Org/Model", files)
+    mirror = entrepot({"hf": hub.url})
+    (layer,) = Image(mirror, "hf/org/model").layers
+    bad, good = map(digest_of, files.values())
+    mirror.wait_held(bad, good)
+    bad_disk.breaks(mirror.path_of(bad))
+    target = f"/v2/hf/org/model/blobs/{layer['digest']}"
+    reply = mirror.get(target, keep=False)
+    assert (reply.status, reply.end) == (200, "fin") and MiB < reply.received < layer["size"]
+    wait_until(lambda: not mirror.holds(bad), "it was taken out")
+    assert mirror.holds(good) and mirror.metric("entrepot_damaged_blobs_total") == 1
+    bad_disk.breaks()
+    assert mirror.get(target, keep=False).sha256 == layer["digest"]
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="a bad disk is compiled")

@@ -36,6 +36,14 @@ static void fuzz_info(struct view text)
     buf_release(&problem);
 }
 
+static bool has_any(const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (bytes[i] != 0)
+            return true;
+    return false;
+}
+
 static void fuzz_files(struct view text)
 {
     struct hub_files files = {0};
@@ -48,6 +56,8 @@ static void fuzz_files(struct view text)
     for (size_t i = 0; i < count; i++) {
         size_t length = strlen(files.files[i].path);
         CHECK(length > 0 && length <= HUB_PATH_MAX && files.files[i].size <= INT64_MAX);
+        CHECK(files.files[i].is_lfs || !has_any(files.files[i].sha256, 32));
+        CHECK(!files.files[i].is_lfs || !has_any(files.files[i].git_oid, 20));
         path_bytes += length;
     }
     CHECK(files.path_bytes == path_bytes);
@@ -82,12 +92,19 @@ static void fuzz_names(struct view text)
 static void fuzz_paths(struct view text)
 {
     struct buf path = {0};
-    struct view next;
 
-    if (hub_path_next(text, &next)) {
-        CHECK(view_starts_with(next, VIEW("/api/")) && view_ends_with(text, next));
-        CHECK(next.length <= HUB_PATH_NEXT_MAX);
+    if (hub_path_next(text, VIEW("/hub"), VIEW("/api/models/gpt2/tree/main?a=b"), &path)) {
+        struct view next = view_of_buf(&path);
+        CHECK(view_starts_with(next, VIEW("/api/")) && next.length <= HUB_PATH_NEXT_MAX);
+        CHECK(is_printable(&path) && strpbrk(path.data, " \"\\<>#") == NULL);
+        CHECK(view_ends_with(text, next) || view_starts_with(text, VIEW("?")));
+        CHECK(hub_path_is_own(next, VIEW("")));
+        buf_clear(&path);
+    } else {
+        CHECK(path.length == 0);
     }
+    if (hub_path_is_own(text, VIEW("/hub")))
+        CHECK(view_starts_with(text, VIEW("/hub/")));
     hub_path_file(&path, VIEW("datasets/a/b"), text, text);
     hub_path_tree(&path, VIEW("gpt2"), text);
     hub_path_info(&path, VIEW("datasets/a/b"), text);

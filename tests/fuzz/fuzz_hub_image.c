@@ -21,6 +21,18 @@ static struct config *the_config(void)
     return &config;
 }
 
+/* A name that is found fits; one that is not there is no problem. */
+static void fuzz_http(struct view text)
+{
+    char name[HUB_IMAGE_SIZE];
+    struct buf problem = {0};
+
+    if (hub_image_in_query(text, name, &problem) || hub_image_in_body(text, name, &problem))
+        CHECK(strnlen(name, sizeof(name)) < sizeof(name));
+    CHECK(problem.length == 0 || memchr(problem.data, '\n', problem.length) == NULL);
+    buf_release(&problem);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
     const struct config *config = the_config();
@@ -38,5 +50,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         CHECK(problem.length > 0 && memchr(problem.data, '\n', problem.length) == NULL);
     }
     buf_release(&problem);
+    fuzz_http((struct view){(const char *)input, size});
     return 0;
 }

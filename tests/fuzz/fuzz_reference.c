@@ -11,9 +11,10 @@ static struct config_upstream upstreams[] = {
     {.name = (char[]){"docker.io"}, .is_docker_hub = true},
     {.name = (char[]){"quay.io"}},
     {.name = (char[]){"r.example:5000"}},
+    {.name = (char[]){"hf"}, .is_hub = true},
 };
 
-static const struct config config = {.upstreams = upstreams, .upstream_count = 3};
+static const struct config config = {.upstreams = upstreams, .upstream_count = 4};
 
 static void check_route(const struct route *route)
 {

@@ -55,6 +55,23 @@ static void bounded_json_load__says_what_is_wrong(void **state)
     }
 }
 
+/* In a document of anybody's words: whatever number, whatever character. */
+static void bounded_json_load__takes_more_if_told(void **state)
+{
+    static const char text[] =
+        "{\"a\":18446744073709551616,\"b\":\"x\\u0000y\",\"c\":-9223372036854775809}";
+    struct bounded_json_limits loose = limits;
+
+    (void)state;
+    assert_string_equal(fault_of(view_of(text)), "holds a number that is too large");
+    loose.flags = JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL;
+    json_t *root = bounded_json_load(view_of(text), &loose, NULL);
+    assert_true(json_real_value(json_object_get(root, "a")) == 18446744073709551616.0);
+    assert_int_equal(json_string_length(json_object_get(root, "b")), 3);
+    json_decref(root);
+    assert_null(bounded_json_load(VIEW("[[],[],[],[],[],[],[],[],[],[]]"), &loose, NULL));
+}
+
 static void bounded_json_load__keeps_within_the_bounds(void **state)
 {
     struct bounded_json_limits wide = {.containers = 1000, .values = 1000};
@@ -89,6 +106,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounded_json_load__gives_the_document),
         cmocka_unit_test(bounded_json_load__says_what_is_wrong),
+        cmocka_unit_test(bounded_json_load__takes_more_if_told),
         cmocka_unit_test(bounded_json_load__keeps_within_the_bounds),
         cmocka_unit_test(bounded_json_load__knows_strings),
     };

@@ -167,6 +167,8 @@ static void config_add_upstream__takes_a_url_with_port_and_prefix(void **state)
     assert_ok(add("docker.io=http://hub_mirror:80"));
     assert_upstream(2, "docker.io", "http://hub_mirror:80");
     assert_true(config.upstreams[2].is_docker_hub);
+    assert_true(view_equal(config_upstream_prefix(&config.upstreams[0]), VIEW("/a/B")));
+    assert_true(view_equal(config_upstream_prefix(&config.upstreams[1]), VIEW("")));
 }
 
 static void config_add_upstream__moves_credentials_out_of_the_url(void **state)

@@ -54,12 +54,22 @@ static void grammar_is_host__wants_a_dot_a_colon_or_localhost(void **state)
     assert_false(grammar_is_host(VIEW("*.io")));
 }
 
+static void grammar_lower__leaves_all_but_ascii_letters(void **state)
+{
+    (void)state;
+    char text[] = "Org/@[`{Z-A_0.\xc3\x84";
+
+    grammar_lower(text);
+    assert_string_equal(text, "org/@[`{z-a_0.\xc3\x84");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grammar_is_repository__follows_the_grammar),
         cmocka_unit_test(grammar_is_tag__follows_the_grammar),
         cmocka_unit_test(grammar_is_host__wants_a_dot_a_colon_or_localhost),
+        cmocka_unit_test(grammar_lower__leaves_all_but_ascii_letters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,6 +154,25 @@ static void hub_read_info__finds_the_license(void **state)
     }
 }
 
+/* cardData is what the author wrote; nothing in it may take the model away. */
+static void hub_read_info__bears_what_an_author_writes(void **state)
+{
+    (void)state;
+    read_info(INFO(",\"cardData\":{\"license\":\"mit\",\"seed\":18446744073709551615,"
+                   "\"note\":\"a\\u0000b\",\"n\":-99999999999999999999999999}"));
+    assert_string_equal(info.license, "mit");
+    /* What we use of it is looked at. */
+    read_info(INFO(",\"cardData\":{\"license\":\"m\\u0000t\"},\"tags\":[\"license:a\\u0000\"]"));
+    assert_string_equal(info.license, "");
+    read_info(INFO(",\"gated\":\"auto\\u0000\""));
+    assert_int_equal(info.gate, HUB_GATE_MANUAL);
+    assert_no_info("{\"id\":\"a/b\\u0000c\",\"sha\":\"" COMMIT "\"}",
+                   "the hub says of a repository that its id is \"a/b\\u0000c\", which cannot be");
+    assert_no_info("{\"id\":\"a/b\",\"sha\":\"" COMMIT "\\u0000\"}",
+                   "the hub says that the sha of a/b is \"" COMMIT
+                   "\\u0000\", which is not a commit of 40 hex digits");
+}
+
 static void hub_read_info__keeps_a_license_that_fits(void **state)
 {
     struct buf json = {0};
@@ -168,6 +187,28 @@ static void hub_read_info__keeps_a_license_that_fits(void **state)
         assert_true(info.license[0] == '\0' || strlen(info.license) == length);
         assert_true(length >= HUB_LICENSE_SIZE - 5 || info.license[0] != '\0');
     }
+    buf_release(&json);
+}
+
+/* What is promised of a repository's files holds for its info, which names them all. */
+static void hub_read_info__bears_as_many_files_as_a_list(void **state)
+{
+    struct buf json = {0};
+
+    (void)state;
+    buf_append_text(&json, "{\"id\":\"a/b\",\"sha\":\"" COMMIT "\",\"siblings\":[");
+    for (unsigned i = 0; i < HUB_FILES_MAX; i++)
+        buf_printf(&json, "%s{\"rfilename\":\"folder/%080u.json\"}", i == 0 ? "" : ",", i);
+    buf_append_text(&json, "],\"cardData\":{\"tags\":[[],[],{}]}}");
+    assert_true(json.length < HUB_ANSWER_MAX);
+    read_info(json.data);
+    buf_clear(&json);
+    buf_append_text(&json, "{\"id\":\"a/b\",\"sha\":\"" COMMIT "\",\"siblings\":[[]");
+    for (unsigned i = 0; i < HUB_FILES_MAX + 10000; i++)
+        buf_append_text(&json, ",[]");
+    buf_append_text(&json, "]}");
+    assert_no_info(json.data,
+                   "the hub's answer about a repository holds too many values, or nests too deep");
     buf_release(&json);
 }
 
@@ -216,7 +257,8 @@ static void hub_read_files__reads_a_page(void **state)
         "[{\"type\":\"directory\",\"oid\":\"" COMMIT "\",\"size\":0,\"path\":\"onnx\"},"
         "{\"type\":\"file\",\"oid\":\"" COMMIT "\",\"size\":665,\"path\":\"onnx/config.json\","
         "\"lfs\":null,\"securityFileStatus\":{\"status\":\"safe\"}},"
-        "{\"type\":\"file\",\"oid\":\"" COMMIT "\",\"size\":135,\"path\":\"model.safetensors\","
+        "{\"type\":\"file\",\"oid\":\"" COMMIT
+        "\",\"size\":53687091200,\"path\":\"model.safetensors\","
         "\"lfs\":{\"oid\":\"" SHA256 "\",\"size\":53687091200,\"pointerSize\":134},"
         "\"xetHash\":\"****************\",\"lastCommit\":{\"id\":\"x\"}},"
         "{\"type\":\"submodule\",\"path\":\"elsewhere\"}]"));
@@ -231,6 +273,31 @@ static void hub_read_files__reads_a_page(void **state)
     assert_int_equal(files.files[1].sha256[0], 0x9f);
     assert_int_equal(files.files[1].sha256[31], 0x08);
     assert_true(files.path_bytes == strlen("onnx/config.json") + strlen("model.safetensors"));
+}
+
+/* The hub's other spelling, of an info's siblings, and what a fork may leave out. */
+static void hub_read_files__needs_little_of_an_lfs_file(void **state)
+{
+    static const char *const entries[] = {
+        "\"lfs\":{\"oid\":\"" SHA256 "\",\"size\":7}",
+        "\"lfs\":{\"sha256\":\"" SHA256 "\",\"size\":7,\"pointerSize\":126}",
+        "\"lfs\":{\"oid\":null,\"sha256\":\"" SHA256 "\",\"size\":7},\"oid\":null",
+        "\"lfs\":{\"oid\":\"" SHA256 "\"},\"size\":7,\"oid\":\"" SHA256 "\"",
+        "\"lfs\":{\"oid\":\"" SHA256 "\",\"size\":7},\"size\":7,\"oid\":5",
+    };
+    static const uint8_t nothing[20];
+    struct buf page = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+        buf_clear(&page);
+        buf_printf(&page, "[{\"type\":\"file\",\"path\":\"a\",%s}]", entries[i]);
+        assert_true(add_page(page.data));
+        assert_true(files.files[i].is_lfs && files.files[i].size == 7);
+        assert_int_equal(files.files[i].sha256[31], 0x08);
+        assert_memory_equal(files.files[i].git_oid, nothing, sizeof(nothing));
+    }
+    buf_release(&page);
 }
 
 static void hub_read_files__puts_pages_together(void **state)
@@ -263,8 +330,22 @@ static void hub_read_files__says_what_is_wrong(void **state)
          "\"a\" has no oid of 40 hex digits"},
         {"{\"type\":\"file\",\"path\":\"a\\n\",\"size\":1,\"oid\":\"" COMMIT "\",\"lfs\":7}",
          "\"a\\u000a\" has an `lfs` that is not an object"},
-        {"{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"oid\":\"" COMMIT "\",\"lfs\":{}}",
+        {"{\"type\":\"file\",\"path\":\"a\",\"lfs\":{\"oid\":\"" SHA256 "\"}}",
          "\"a\" has no size"},
+        {"{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"oid\":\"" COMMIT "\",\"lfs\":{}}",
+         "\"a\" has no LFS oid of 64 hex digits"},
+        {"{\"type\":\"file\",\"path\":\"a\",\"size\":135,\"lfs\":{\"size\":7,\"oid\":\"" SHA256
+         "\"}}",
+         "\"a\" has two sizes, one in its `lfs` and another beside it"},
+        {"{\"type\":\"file\",\"path\":\"a\",\"size\":-1,\"lfs\":{\"size\":7,\"oid\":\"" SHA256
+         "\"}}",
+         "\"a\" has a size below 0"},
+        {"{\"type\":\"file\",\"path\":\"a\",\"size\":7,\"lfs\":{\"size\":\"7\",\"oid\":\"" SHA256
+         "\"}}",
+         "\"a\" has a size that is not a whole number"},
+        {"{\"type\":\"file\",\"path\":\"a\",\"lfs\":{\"size\":7,\"oid\":\"x\",\"sha256\":\"" SHA256
+         "\"}}",
+         "\"a\" has no LFS oid of 64 hex digits"},
         {"{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"oid\":\"" COMMIT
          "\",\"lfs\":{\"size\":1,\"oid\":\"" COMMIT "\"}}",
          "\"a\" has no LFS oid of 64 hex digits"},
@@ -334,7 +415,7 @@ static void hub_read_files__bounds_all_of_them(void **state)
     files.count = HUB_FILES_MAX - 1;
     assert_false(add_page("[" PLAIN("a", "1") "," PLAIN("b", "1") "]"));
     assert_non_null(strstr(problem.data, "\"b\" is one too many: the repository has more than "
-                                         "1000000 files"));
+                                         "300000 files"));
     assert_int_equal(files.count, HUB_FILES_MAX - 1);
     assert_true(files.path_bytes == 0);
     assert_true(add_page("[" PLAIN("a", "1") "]"));
@@ -350,7 +431,7 @@ static void hub_read_files__bounds_all_paths(void **state)
     files.path_bytes = HUB_PATHS_MAX - 3;
     assert_false(add_page("[" PLAIN("ab", "1") "," PLAIN("cd", "1") "]"));
     assert_non_null(strstr(problem.data, "\"cd\" is one too many"));
-    assert_non_null(strstr(problem.data, "256 MiB of paths"));
+    assert_non_null(strstr(problem.data, "32 MiB of paths"));
     assert_true(files.path_bytes == HUB_PATHS_MAX - 3);
     assert_true(add_page("[" PLAIN("ab", "1") "," PLAIN("c", "1") "]"));
     assert_true(files.path_bytes == HUB_PATHS_MAX);
@@ -405,9 +486,12 @@ int main(void)
         cmocka_unit_test_teardown(hub_read_info__needs_no_more_than_id_and_sha, release),
         cmocka_unit_test_teardown(hub_read_info__takes_an_unknown_gate_for_a_closed_one, release),
         cmocka_unit_test_teardown(hub_read_info__finds_the_license, release),
+        cmocka_unit_test_teardown(hub_read_info__bears_what_an_author_writes, release),
         cmocka_unit_test_teardown(hub_read_info__keeps_a_license_that_fits, release),
+        cmocka_unit_test_teardown(hub_read_info__bears_as_many_files_as_a_list, release),
         cmocka_unit_test_teardown(hub_read_info__says_what_is_wrong, release),
         cmocka_unit_test_teardown(hub_read_files__reads_a_page, release),
+        cmocka_unit_test_teardown(hub_read_files__needs_little_of_an_lfs_file, release),
         cmocka_unit_test_teardown(hub_read_files__puts_pages_together, release),
         cmocka_unit_test_teardown(hub_read_files__says_what_is_wrong, release),
         cmocka_unit_test_teardown(hub_read_files__bounds_a_path, release),

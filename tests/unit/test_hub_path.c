@@ -73,24 +73,81 @@ static void hub_path_file__keeps_slashes_and_encodes_the_rest(void **state)
     assert_string_equal(file_path("m", "main", "/a//b/"), "/m/resolve/main//a//b/");
 }
 
+static void hub_path_is_own__knows_the_api_and_files(void **state)
+{
+    static const struct {
+        const char *target, *prefix;
+        bool is_own;
+    } rows[] = {
+        {"/api/models/a/b/tree/main?cursor=1", "", true},
+        {"/api/resolve-cache/models/a/b/0123/config.json?x=%2F", "", true},
+        {"/a/b/resolve/main/model.safetensors", "", true},
+        {"/datasets/a/b/resolve/main/x", "", true},
+        {"/hub/api/models/a", "/hub", true},
+        {"/hub/a/b/resolve/main/x", "/hub", true},
+        {"/api/models/a", "/hub", false},
+        {"/a/b/resolve/main/x", "/hub", false},
+        {"/hubapi/x", "/hub", false},
+        {"/hubs/a/resolve/main/x", "/hub", false},
+        {"/repos/ab/0123?Signature=1", "", false},
+        {"/cdn/x?next=/a/resolve/b", "", false},
+        {"/cdn/x?y=/api/", "", false},
+        {"/cdn/x#/resolve/x", "", false},
+        {"/cdn/../api/x", "", false},
+        {"/api/%2e%2e/cdn/x", "", false},
+        {"/apiary/x", "", false},
+        {"/api", "", false},
+        {"/xet-bridge-us/x", "", false},
+        {"/", "", false},
+        {"", "", false},
+        {"?x", "", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (hub_path_is_own(view_of(rows[i].target), view_of(rows[i].prefix)) != rows[i].is_own)
+            fail_msg("%s below \"%s\"", rows[i].target, rows[i].prefix);
+}
+
+#define PAGE "/api/models/a/b/tree/main?recursive=True"
+
+static bool next_path(const char *target, const char *prefix)
+{
+    buf_clear(&path);
+    return hub_path_next(view_of(target), view_of(prefix), VIEW(PAGE), &path);
+}
+
 static void hub_path_next__takes_path_and_query(void **state)
 {
     static const struct {
-        const char *target, *path;
+        const char *target, *prefix, *path;
     } rows[] = {
-        {"https://huggingface.co/api/models/a/b/tree/main?cursor=Zm9v%3D%3D&recursive=True",
+        {"https://huggingface.co/api/models/a/b/tree/main?cursor=Zm9v%3D%3D&recursive=True", "",
          "/api/models/a/b/tree/main?cursor=Zm9v%3D%3D&recursive=True"},
-        {"http://127.0.0.1:8080/api/x", "/api/x"},
-        {"HTTPS://user@[::1]:443/api/x?y=/../z", "/api/x?y=/../z"},
-        {"/api/models/gpt2/tree/main?cursor=a:b//c", "/api/models/gpt2/tree/main?cursor=a:b//c"},
+        {"http://127.0.0.1:8080/api/x", "", "/api/x"},
+        {"HTTPS://user@[::1]:443/api/x?y=/../z", "", "/api/x?y=/../z"},
+        {"/api/models/gpt2/tree/main?cursor=a:b//c", "",
+         "/api/models/gpt2/tree/main?cursor=a:b//c"},
+        {"/api/x?y?z", "", "/api/x?y?z"},
+        {"/api/x?", "", "/api/x?"},
+        /* Below a prefix, which the hub may not know of. */
+        {"https://mirror.example/some/hub/api/x?y", "/some/hub", "/api/x?y"},
+        {"/some/hub/api/x?y=/some/hub/api/", "/some/hub", "/api/x?y=/some/hub/api/"},
+        {"https://huggingface.co/api/x?y", "/some/hub", "/api/x?y"},
+        {"/api/api/x", "/api", "/api/x"},
+        {"/api/x", "/api", "/api/x"},
+        /* Of the page that was asked. */
+        {"?cursor=1&b", "", "/api/models/a/b/tree/main?cursor=1&b"},
+        {"?cursor=/api/x?y", "/some/hub", "/api/models/a/b/tree/main?cursor=/api/x?y"},
+        {"?", "", "/api/models/a/b/tree/main?"},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct view found = VIEW("");
-        assert_true(hub_path_next(view_of(rows[i].target), &found));
-        assert_true(view_equal(found, view_of(rows[i].path)));
+        assert_true(next_path(rows[i].target, rows[i].prefix));
+        assert_string_equal(path.data, rows[i].path);
     }
+    assert_false(hub_path_next(VIEW("?x"), VIEW(""), VIEW("/a/b/resolve/main/x"), &path));
 }
 
 static void hub_path_next__refuses_what_leads_elsewhere(void **state)
@@ -98,7 +155,7 @@ static void hub_path_next__refuses_what_leads_elsewhere(void **state)
     static const char *const targets[] = {
         "",
         "api/models/x",
-        "?cursor=1",
+        "main?cursor=1",
         "//evil.example/api/models/x",
         "https://evil.example",
         "https://evil.example/",
@@ -108,6 +165,12 @@ static void hub_path_next__refuses_what_leads_elsewhere(void **state)
         "ftp://huggingface.co/api/models/x",
         "file:///api/models/x",
         "/API/models/x",
+        "/hub/apiary/x",
+        "/hub//api/x",
+        "/hub/hub/api/x",
+        "/hub/../api/x",
+        "/hub/api/../x",
+        "/other/api/x",
         "/api/../org/model/resolve/main/x",
         "/api/models/..",
         "/api/./x",
@@ -120,29 +183,39 @@ static void hub_path_next__refuses_what_leads_elsewhere(void **state)
         "/api/x#fragment",
         "/api/x\\..\\y",
         "/api/<x>",
+        "?x#fragment",
+        "?x y",
+        "?x\r\nHost: evil",
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
-        struct view found = VIEW("untouched");
-        assert_false(hub_path_next(view_of(targets[i]), &found));
-        assert_true(view_equal(found, VIEW("untouched")));
+        if (next_path(targets[i], "/hub"))
+            fail_msg("%s gives %s", targets[i], path.data);
+        assert_int_equal(path.length, 0);
     }
-    struct view found;
-    assert_false(hub_path_next((struct view){"/api/x\0y", 8}, &found));
+    assert_false(hub_path_next((struct view){"/api/x\0y", 8}, VIEW(""), VIEW(PAGE), &path));
 }
 
 static void hub_path_next__bounds_a_link(void **state)
 {
     char target[HUB_PATH_NEXT_MAX + 1];
-    struct view found;
+    size_t longest = HUB_PATH_NEXT_MAX - (sizeof("/api/models/a/b/tree/main") - 1);
 
     (void)state;
     memset(target, 'x', sizeof(target));
-    memcpy(target, "/api/", 5);
-    assert_true(hub_path_next((struct view){target, HUB_PATH_NEXT_MAX}, &found));
-    assert_int_equal(found.length, HUB_PATH_NEXT_MAX);
-    assert_false(hub_path_next((struct view){target, HUB_PATH_NEXT_MAX + 1}, &found));
+    memcpy(target, "/api/x?", 7);
+    buf_clear(&path);
+    assert_true(
+        hub_path_next((struct view){target, HUB_PATH_NEXT_MAX}, VIEW(""), VIEW(PAGE), &path));
+    assert_int_equal(path.length, HUB_PATH_NEXT_MAX);
+    assert_false(
+        hub_path_next((struct view){target, HUB_PATH_NEXT_MAX + 1}, VIEW(""), VIEW(PAGE), &path));
+    target[0] = '?';
+    buf_clear(&path);
+    assert_true(hub_path_next((struct view){target, longest}, VIEW(""), VIEW(PAGE), &path));
+    assert_int_equal(path.length, HUB_PATH_NEXT_MAX);
+    assert_false(hub_path_next((struct view){target, longest + 1}, VIEW(""), VIEW(PAGE), &path));
 }
 
 int main(void)
@@ -151,9 +224,10 @@ int main(void)
         cmocka_unit_test_teardown(hub_path_info__asks_for_a_revision, release),
         cmocka_unit_test_teardown(hub_path_tree__asks_for_all_files, release),
         cmocka_unit_test_teardown(hub_path_file__keeps_slashes_and_encodes_the_rest, release),
-        cmocka_unit_test(hub_path_next__takes_path_and_query),
-        cmocka_unit_test(hub_path_next__refuses_what_leads_elsewhere),
-        cmocka_unit_test(hub_path_next__bounds_a_link),
+        cmocka_unit_test(hub_path_is_own__knows_the_api_and_files),
+        cmocka_unit_test_teardown(hub_path_next__takes_path_and_query, release),
+        cmocka_unit_test_teardown(hub_path_next__refuses_what_leads_elsewhere, release),
+        cmocka_unit_test_teardown(hub_path_next__bounds_a_link, release),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

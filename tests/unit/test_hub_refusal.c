@@ -179,6 +179,16 @@ static void hub_refusal_wait__falls_back_to_retry_after(void **state)
     }
 }
 
+/* So it is told what nobody has said: a 503 is a limit only when somebody did. */
+static void hub_refusal_wait__is_nothing_when_nobody_said(void **state)
+{
+    (void)state;
+    assert_true(hub_refusal_wait(VIEW(""), VIEW(""), NOW, 0) == 0);
+    assert_true(hub_refusal_wait(VIEW("\"api\";r=1;t=123"), VIEW("soon"), NOW, 0) == 0);
+    assert_true(hub_refusal_wait(VIEW(""), VIEW("86400"), NOW, 0) == 86400);
+    assert_true(hub_refusal_wait(VIEW("\"api\";r=0;t=123"), VIEW(""), NOW, 0) == 123);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +200,7 @@ int main(void)
         cmocka_unit_test_teardown(hub_refusal_read__repeats_the_words_safely, release),
         cmocka_unit_test(hub_refusal_wait__reads_rate_limits),
         cmocka_unit_test(hub_refusal_wait__falls_back_to_retry_after),
+        cmocka_unit_test(hub_refusal_wait__is_nothing_when_nobody_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

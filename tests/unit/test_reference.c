@@ -11,13 +11,15 @@
 #define HEX64  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define DIGEST "sha256:" HEX64
 
-enum { DOCKER_HUB, QUAY, PORTED, PLAIN };
+enum { DOCKER_HUB, QUAY, PORTED, PLAIN, MODELS, DEPOT };
 
 static struct config_upstream upstreams[] = {
     [DOCKER_HUB] = {.name = (char[]){"docker.io"}, .is_docker_hub = true},
     [QUAY] = {.name = (char[]){"quay.io"}},
     [PORTED] = {.name = (char[]){"reg.example:5000"}},
     [PLAIN] = {.name = (char[]){"models"}},
+    [MODELS] = {.name = (char[]){"hf"}, .is_hub = true},
+    [DEPOT] = {.name = (char[]){"depot.ai"}, .is_hub = true},
 };
 
 static struct config config;
@@ -265,6 +267,24 @@ static void reference_parse__E7_E8_keeps_what_the_upstream_needs_of_the_query(vo
     assert_int_equal(parse("/v2/a/b/tags/list?last=%zz"), ERR_BAD_REQUEST);
 }
 
+/* models.md 2: a hub's names in any case; its tags, which are branches, in their own. */
+static void reference_parse__lowers_the_names_of_a_hub(void **state)
+{
+    (void)state;
+    assert_tag("/v2/hf/Qwen/Qwen2.5-0.5B/manifests/latest", MODELS, "qwen/qwen2.5-0.5b", "latest");
+    assert_tag("/hf/v2/GPT2/manifests/V1", MODELS, "gpt2", "V1");
+    assert_tag("/v2/Datasets/Org/Name/manifests/main?ns=depot.ai", DEPOT, "datasets/org/name",
+               "main");
+    assert_tag("/v2/depot.ai/Some.Org/%4Dodel/manifests/main", DEPOT, "some.org/model", "main");
+    assert_int_equal(parse("/v2/hf/Org/Model/blobs/" DIGEST), OK);
+    assert_string_equal(route.repository, "org/model");
+    assert_int_equal(parse("/v2/hf/Org/M\xc3\x84/manifests/v1"), ERR_NAME_INVALID);
+    assert_int_equal(parse("/v2/quay.io/Org/model/manifests/v1"), ERR_NAME_INVALID);
+    assert_int_equal(parse("/v2/Org/model/manifests/v1"), ERR_NAME_INVALID);
+    config.default_index = MODELS;
+    assert_tag("/v2/Org/Model/manifests/v1", -1, "org/model", "v1");
+}
+
 static void reference_parse__refuses_paths_that_escape(void **state)
 {
     (void)state;
@@ -371,6 +391,7 @@ int main(void)
         TEST(reference_parse__reads_tags),
         TEST(reference_parse__parses_from_the_right_end),
         TEST(reference_parse__E7_E8_keeps_what_the_upstream_needs_of_the_query),
+        TEST(reference_parse__lowers_the_names_of_a_hub),
         TEST(reference_parse__refuses_paths_that_escape),
         TEST(reference_parse__refuses_other_paths),
         TEST(reference_parse__limits_the_length),

@@ -61,6 +61,9 @@ static void retry_is_due__not_when_told_to_wait_longer_than_a_client_would(void 
     (void)state;
     assert_true(retry_is_due(&retry, &config, ERR_UPSTREAM_LIMITED, false, 3));
     assert_false(retry_is_due(&retry, &config, ERR_UPSTREAM_LIMITED, false, 60));
+    assert_true(retry_is_due(&retry, &config, ERR_UPSTREAM_FAILED, false, 5));
+    assert_false(retry_is_due(&retry, &config, ERR_UPSTREAM_FAILED, false, 6));
+    assert_false(retry_is_due(&retry, &config, ERR_UPSTREAM_FAILED, false, 86400));
 }
 
 static void retry_pause_ms__doubles_up_to_a_bound(void **state)

@@ -278,6 +278,30 @@ static void verifier_end__gives_back_what_was_not_verified(void **state)
     assert_int_equal(store.used, footprint_of_extents(&blob->present));
 }
 
+/* A hole costs a call to the disk each, on the fetch loop: nothing is punched where nothing is.
+ * What lies there without anybody's knowledge shows it. */
+static void verifier_end__touches_nothing_but_that(void **state)
+{
+    char found[10000];
+
+    (void)state;
+    begin();
+    write_at(0, NUMBERS_CHUNK, content, &alice);
+    wait_for_verdicts();
+    assert_int_equal(disk_write(blob->fd, content, 10000, 2 * NUMBERS_CHUNK), OK);
+    write_at(4 * NUMBERS_CHUNK, 4 * NUMBERS_CHUNK + 10, content, &alice);
+    write_at(5 * NUMBERS_CHUNK + 5000, 5 * NUMBERS_CHUNK + 5010, content, &alice);
+    verifier_end(&verifier);
+    assert_int_equal(store.used, footprint_of_extents(&blob->present));
+    assert_true(on_disk() <= store.used + 3 * FOOTPRINT_BLOCK); /* not even the blocks' ends */
+    assert_int_equal(disk_read(blob->fd, found, 10000, 2 * NUMBERS_CHUNK), OK);
+    assert_memory_equal(found, content, 10000);
+    assert_int_equal(disk_read(blob->fd, found, 10, 4 * NUMBERS_CHUNK), OK);
+    assert_memory_equal(found, (char[10]){0}, 10);
+    assert_int_equal(disk_read(blob->fd, found, 10, 5 * NUMBERS_CHUNK + 5000), OK);
+    assert_memory_equal(found, (char[10]){0}, 10);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_blob, teardown_blob)
 
 int main(void)
@@ -291,6 +315,7 @@ int main(void)
         TEST(verifier_wrote__never_touches_what_was_published),
         TEST(verifier_wrote__says_when_a_chunk_cannot_be_read),
         TEST(verifier_end__gives_back_what_was_not_verified),
+        TEST(verifier_end__touches_nothing_but_that),
     };
 
     alarm(60);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -62,3 +63,20 @@ ssize_t sendfile(int to, int fd, off_t *offset, size_t length)
 
     return part < 0 ? -1 : really(to, fd, offset, (size_t)part);
 }
+
+/* What cannot be read of a mapped file is not there: the kernel, reading it for a socket, says
+ * EFAULT as it does when the disk fails. */
+void *mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    void *(*really)(void *, size_t, int, int, int, off_t) =
+        (void *(*)(void *, size_t, int, int, int, off_t))dlsym(RTLD_NEXT, "mmap");
+    void *mapped = really(at, length, protection, flags, fd, offset);
+    ssize_t part = fd < 0 || mapped == MAP_FAILED ? (ssize_t)length : readable(fd, offset, length);
+    size_t good = part < 0 ? 0 : ((size_t)part + 4095) / 4096 * 4096;
+
+    if (good < length)
+        mprotect((char *)mapped + good, length - good, PROT_NONE);
+    return mapped;
+}
+
+void *mmap64(void *, size_t, int, int, int, off_t) __attribute__((alias("mmap")));

@@ -11,7 +11,7 @@ CDN's targets carry the file's name, so that one pattern finds a file's requests
 answered by the hub, after a redirect, and take the scripts of deliver() in rules for resolve-cache/; large ones
 in rules for hub.cdn.
 
-Tests may set: page (entries of a /tree page), absolute (redirects within the hub name its address),
+Tests may set: page (entries of a /tree page), links (its Link fields), absolute (redirects within the hub name its address),
 case_redirects (another spelling of an id is redirected, not answered), life (seconds that a signed URL holds),
 cdn.big (a GET of more than so many bytes needs a range), and of a repository what Repository says."""
 
@@ -116,12 +116,17 @@ class Limit:
 
 
 class Hub(Server):
-    def __init__(self, host="127.0.0.1", cdn_host="127.0.0.2", xet_host="127.0.0.3"):
+    def __init__(self, host="127.0.0.1", cdn_host="127.0.0.2", xet_host="127.0.0.3", prefix=""):
+        self.prefix, self.links = prefix, ['<{url}{path}?{query}>; rel="next"']
         self.repositories, self.names, self.tokens, self.limits = {}, {}, {}, {}
         self.page, self.absolute, self.case_redirects, self.life = 1000, False, False, 3600
         self.others, self.limits_lock = (), threading.Lock()
         super().__init__(host)
         self.others = self.cdn, self.xet = Cdn(cdn_host), Storage(xet_host)
+
+    @property
+    def url(self):
+        return super().url + self.prefix
 
     # -- life
     def start(self):
@@ -179,10 +184,14 @@ class Hub(Server):
 
     # -- answers
     def serve(self, exchange, **script):
+        request = exchange.request
         try:
+            if not request.path.startswith(self.prefix + "/"):
+                raise Refusal(404, None, "Not found")
+            request.path, request.target = (text.removeprefix(self.prefix) for text in (request.path, request.target))
             self._route(exchange, script)
         except Redirect as redirect:
-            place = (self.url if self.absolute else "") + str(redirect)
+            place = (self.url if self.absolute else self.prefix) + str(redirect)
             text = f"Temporary Redirect. Redirecting to {place}".encode()
             exchange.answer(307, text, [("Content-Type", "text/plain; charset=utf-8"), ("Location", place)])
         except Refusal as refusal:
@@ -320,7 +329,9 @@ class Hub(Server):
         if start + size < len(found):
             cursor = base64.b64encode(b"after %d" % (start + size)).decode()
             query = urllib.parse.urlencode({**query, "limit": size, "cursor": cursor})
-            fields.append(("Link", f'<{self.url}{exchange.request.path}?{query}>; rel="next"'))
+            fields += [
+                ("Link", link.format(url=self.url, path=exchange.request.path, query=query)) for link in self.links
+            ]
         self._json(exchange, found[start : start + size], fields)
 
     def _paths_info(self, exchange, repository, commit):
@@ -343,7 +354,7 @@ class Hub(Server):
     def _redirect_small(self, exchange, repository, file, sha):
         place = f"/api/resolve-cache/{repository.kind}/{repository.id}/{sha}/{quote(file.path)}"
         place += f"?{quote(exchange.request.path, safe='')}=&etag=%22{file.etag}%22"
-        place = (self.url if self.absolute else "") + place
+        place = (self.url if self.absolute else self.prefix) + place
         fields = [("Content-Type", "text/plain; charset=utf-8"), ("Location", place), ("X-Repo-Commit", sha)]
         exchange.answer(307, f"Temporary Redirect. Redirecting to {place}".encode(), fields)
 

@@ -8,20 +8,20 @@ from .util import MiB
 CHUNK = 4 * MiB
 
 
-def put_numbers(mirror, digest, data):
-    """Notes the numbers of `data` under `digest`."""
+def put_numbers(mirror, digest, data, *words):
+    """Notes the numbers of `data` under `digest`; "claimed": as what somebody has told."""
     file = mirror.directory / "numbers-of"
     file.write_bytes(data)
-    done = subprocess.run([BINARY.parent / "put_numbers", mirror.cache, digest, file], capture_output=True, text=True)
+    done = subprocess.run([BINARY.parent / "put_numbers", mirror.cache, digest, file, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     file.unlink()
 
 
 def with_numbers(mirror, *blobs):
-    """Stops the mirror, notes the numbers of each of (digest, data), starts it again."""
+    """Stops the mirror, notes the numbers of each of (digest, data) or (digest, data, "claimed"), starts it again."""
     mirror.stop()
-    for digest, data in blobs:
-        put_numbers(mirror, digest, data)
+    for blob in blobs:
+        put_numbers(mirror, *blob)
     return mirror.start()
 
 

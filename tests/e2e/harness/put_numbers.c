@@ -1,6 +1,7 @@
 /* Notes the numbers of a file in the index of a cache whose mirror does not run, under the digest
- * that is told: the file's own, or another's, for numbers that are forged.
- *   put_numbers <cache directory> <digest> <file> */
+ * that is told: the file's own, or another's, for numbers that are forged; as counted there, or as
+ * a claim.
+ *   put_numbers <cache directory> <digest> <file> [claimed] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -36,8 +37,8 @@ int main(int count, char **arguments)
     struct index *index;
     bool is_new;
 
-    if (count != 4 || !digest_parse(view_of(arguments[2]), &digest)) {
-        fprintf(stderr, "usage: put_numbers <cache directory> <digest> <file>\n");
+    if (count < 4 || count > 5 || !digest_parse(view_of(arguments[2]), &digest)) {
+        fprintf(stderr, "usage: put_numbers <cache directory> <digest> <file> [claimed]\n");
         return 2;
     }
     if (index_open(arguments[1], &index, &is_new, &problem) != OK) {
@@ -45,6 +46,7 @@ int main(int count, char **arguments)
         return 1;
     }
     read_numbers(arguments[3], &record);
+    record.is_claimed = count == 5;
     chunk_record_encode(&record, &note);
     index_put_note(index, INDEX_NOTE_NUMBERS, digest.bytes, (struct view){note.data, note.length});
     index_flush_wait(index);
