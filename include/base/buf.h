@@ -34,6 +34,9 @@ bool view_equal_nocase(struct view a, struct view b); /* ASCII only */
 bool view_starts_with(struct view view, struct view prefix);
 bool view_ends_with(struct view view, struct view suffix);
 
+/* Its beginning, of at most `most` bytes, that does not end within a character of UTF-8. */
+struct view view_head(struct view view, size_t most);
+
 /* The view without blanks and tabs at both ends. */
 struct view view_trim(struct view view);
 

@@ -30,8 +30,13 @@ enum err problem_value(struct buf *problem, struct view value, const char *forma
 enum err problem_within(struct buf *problem, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Appends `text` in quotes, escaped, and cut when it is long. */
+/* Appends `text` in quotes, cut between two characters when it is long, and escaped: what comes of
+ * it can be shown on any terminal. */
 void problem_quote(struct buf *problem, struct view text);
+
+/* Appends a part of a sentence with a name in it, quoted: problem_name(problem, "the file ", path,
+ * " is a folder"). */
+void problem_name(struct buf *problem, const char *before, const char *name, const char *after);
 
 /* Sets `unknown <what> "word"`, with the nearest of `words` when one is near; returns ERR_CONFIG.
  */

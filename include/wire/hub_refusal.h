@@ -31,8 +31,9 @@ enum {
  *   ERR_MANIFEST_UNKNOWN   no such revision
  *   ERR_BLOB_UNKNOWN       no such file at that revision
  *   ERR_UPSTREAM_LIMITED   429; hub_refusal_wait() says how long
- *   ERR_UPSTREAM_FAILED    408 and 5xx, whatever else they say; of a 503 hub_refusal_wait() may
- * tell that it is a limit too ERR_UPSTREAM_NONSENSE  anything else
+ *   ERR_UPSTREAM_FAILED    408 and 5xx, whatever else they say
+ *                          (a 503 that tells how long to stay away is a limit, to its caller)
+ *   ERR_UPSTREAM_NONSENSE  anything else
  */
 enum err hub_refusal_read(unsigned status, struct view code, struct view message,
                           struct view repository, struct buf *sentence) MUST_CHECK;

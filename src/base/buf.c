@@ -46,6 +46,17 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
+struct view view_head(struct view view, size_t most)
+{
+    size_t length = most;
+
+    if (view.length <= most)
+        return view;
+    while (length > 0 && most - length < 3 && ((unsigned char)view.data[length] & 0xc0) == 0x80)
+        length--;
+    return (struct view){view.data, length};
+}
+
 struct view view_trim(struct view view)
 {
     while (view.length > 0 && is_blank(view.data[0])) {

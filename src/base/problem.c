@@ -19,15 +19,37 @@ enum err problem_set(struct buf *problem, const char *format, ...)
     return ERR_CONFIG;
 }
 
+/* Appends it escaped. A terminal takes U+0080 to U+009F for commands, as it does those below
+ * U+0020; JSON does not mind them. */
+static void append_escaped(struct buf *problem, struct view text)
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i + 1 < text.length; i++) {
+        unsigned char first = (unsigned char)text.data[i], next = (unsigned char)text.data[i + 1];
+        if (first != 0xc2 || next < 0x80 || next > 0x9f)
+            continue;
+        buf_append_json(problem, (struct view){text.data + done, i - done});
+        buf_printf(problem, "\\u%04x", next);
+        done = i + 2;
+    }
+    buf_append_json(problem, (struct view){text.data + done, text.length - done});
+}
+
 void problem_quote(struct buf *problem, struct view text)
 {
-    struct view head = text;
+    struct view head = view_head(text, QUOTED_MAX);
 
-    if (head.length > QUOTED_MAX)
-        head.length = QUOTED_MAX;
     buf_append_text(problem, "\"");
-    buf_append_json(problem, head);
+    append_escaped(problem, head);
     buf_append_text(problem, head.length < text.length ? "...\"" : "\"");
+}
+
+void problem_name(struct buf *problem, const char *before, const char *name, const char *after)
+{
+    buf_append_text(problem, before);
+    problem_quote(problem, view_of(name));
+    buf_append_text(problem, after);
 }
 
 enum err problem_value(struct buf *problem, struct view value, const char *format, ...)

@@ -7,10 +7,10 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/stats.h"
+#include "cache/refusal.h"
 #include "io/url.h"
 #include "wire/http.h"
 #include "wire/hub_path.h"
-#include "wire/hub_refusal.h"
 #include "wire/range.h"
 
 enum { REDIRECTS_MAX = 5, ERROR_BODY_MAX = 65536, LIMITED_PAUSE_S = 2 };
@@ -35,16 +35,12 @@ struct call {
     uint64_t unsatisfied_size; /* of a 416; else UINT64_MAX */
     uint64_t dropped;          /* bytes of an error's body */
     unsigned redirects;
-    enum err refusal;    /* of a hub, */
-    struct buf sentence; /* and its words; owned */
-    char code[HUB_REFUSAL_CODE_SIZE];
-    struct buf body;    /* owned; of that refusal, when its head has no words: its beginning */
-    bool is_worded;     /* that head */
-    bool met_challenge; /* after a 401; the next 401 is final */
-    bool restarted;     /* after a redirect target's 403 */
-    bool accepted;      /* on_head was called */
-    bool remembered;    /* it began with request.target */
-    bool is_extra;      /* see call_set_extra() */
+    struct refusal refusal; /* of a hub; owned */
+    bool met_challenge;     /* after a 401; the next 401 is final */
+    bool restarted;         /* after a redirect target's 403 */
+    bool accepted;          /* on_head was called */
+    bool remembered;        /* it began with request.target */
+    bool is_extra;          /* see call_set_extra() */
 };
 
 static void ask(struct call *call);
@@ -73,8 +69,7 @@ static void call_free(struct call *call)
     free(call->url);
     free(call->location);
     free(call->token);
-    buf_release(&call->sentence);
-    buf_release(&call->body);
+    refusal_release(&call->refusal);
     free(call);
 }
 
@@ -179,40 +174,6 @@ static void note_status(const struct call *call)
         upstream_was_ill(call->upstream);
 }
 
-/* A hub's refusal says more than its status does; and a 503 that tells how long to stay away limits
- * us, as a registry's does. */
-static void judge(struct call *call, struct view message)
-{
-    call->refusal = hub_refusal_read((unsigned)call->status, view_of(call->code), message,
-                                     view_of(call->request.repository), &call->sentence);
-    if (call->status == 503 && call->retry_after > 0)
-        call->refusal = ERR_UPSTREAM_LIMITED;
-    if (call->refusal != ERR_UPSTREAM_LIMITED)
-        call->retry_after = 0;
-}
-
-static void read_refusal(struct call *call, struct transfer *transfer)
-{
-    struct view message = transfer_field(transfer, "X-Error-Message");
-
-    call->retry_after = hub_refusal_wait(transfer_field(transfer, "RateLimit"),
-                                         transfer_field(transfer, "Retry-After"), clock_wall_s(),
-                                         call->status == 429 ? LIMITED_PAUSE_S : 0);
-    (void)view_copy(transfer_field(transfer, "X-Error-Code"), call->code, sizeof(call->code));
-    call->is_worded = message.length > 0;
-    judge(call, message);
-}
-
-/* All of it has come: some say why in the body only. */
-static void read_words(struct call *call)
-{
-    struct buf words = {0};
-
-    if (!call->is_worded && hub_refusal_words(view_of_buf(&call->body), &words))
-        judge(call, view_of_buf(&words));
-    buf_release(&words);
-}
-
 static enum err on_head(struct transfer *transfer, int status)
 {
     struct call *call = transfer_owner(transfer);
@@ -241,8 +202,10 @@ static enum err on_head(struct transfer *transfer, int status)
     if (status == 429 || status == 503)
         call->retry_after = http_retry_after(transfer_field(transfer, "Retry-After"),
                                              clock_wall_s(), status == 429 ? LIMITED_PAUSE_S : 0);
-    if (status >= 400 && call->upstream->config->is_hub && !is_elsewhere(call))
-        read_refusal(call, transfer);
+    if (status >= 400 && call->upstream->config->is_hub && !is_elsewhere(call)) {
+        refusal_read(&call->refusal, transfer, (unsigned)status, call->request.repository);
+        call->retry_after = call->refusal.retry_after;
+    }
     return OK;
 }
 
@@ -253,9 +216,7 @@ static enum err on_body(struct transfer *transfer, const void *data, size_t leng
     if (call->accepted)
         return call->events->on_body(call, data, length);
     /* An error's or a redirect's body is read, so that the connection can be used again. */
-    if (call->refusal != OK && call->body.length <= HUB_REFUSAL_BODY_MAX)
-        buf_append(&call->body, data,
-                   length <= HUB_REFUSAL_BODY_MAX ? length : HUB_REFUSAL_BODY_MAX + 1);
+    refusal_add(&call->refusal, data, length);
     call->dropped += length;
     return call->dropped > ERROR_BODY_MAX ? ERR_UPSTREAM_NONSENSE : OK;
 }
@@ -270,7 +231,7 @@ static bool is_held(struct transfer *transfer)
 static enum err err_of_status(const struct call *call)
 {
     if (call->status >= 400 && call->upstream->config->is_hub && !is_elsewhere(call))
-        return call->refusal;
+        return call->refusal.err;
     switch (call->status) {
     case 401:
     case 403:
@@ -317,8 +278,7 @@ static void answered(struct call *call)
         ask(call);
         return;
     }
-    if (call->refusal != OK)
-        read_words(call);
+    refusal_end(&call->refusal);
     enum err err = err_of_status(call);
     if (elsewhere && (err == ERR_NAME_UNKNOWN || err == ERR_UPSTREAM_REFUSED))
         err = ERR_UPSTREAM_FAILED; /* the registry has it; where it sent us does not (E4) */
@@ -373,8 +333,7 @@ static void transmit(struct call *call, const char *authorization)
     call->status = 0;
     call->retry_after = 0;
     call->dropped = 0;
-    call->refusal = OK;
-    buf_clear(&call->body);
+    refusal_release(&call->refusal);
     call->transfer =
         transfer_start(&call->calls->transfers,
                        &(struct transfer_request){.method = request->method,
@@ -553,7 +512,7 @@ uint64_t call_unsatisfied_size(const struct call *call)
 
 struct view call_sentence(const struct call *call)
 {
-    return view_of_buf(&call->sentence);
+    return view_of_buf(&call->refusal.sentence);
 }
 
 struct view call_field(struct call *call, const char *name)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/problem.h"
 #include "cache/chunk_record.h"
 #include "model/import_parts.h"
 #include "wire/filter.h"
@@ -55,11 +56,13 @@ bool import_files_take(struct import *import)
         if (strcmp(listed->path, ".gitattributes") == 0 ||
             !filter_takes(import->filter, view_of(listed->path)))
             continue;
+        if (fault != NULL || (!listed->is_lfs && listed->size > IMPORT_SMALL_MAX))
+            problem_name(&problem, "the file ", listed->path, " ");
         if (fault != NULL)
-            buf_printf(&problem, "the file \"%.200s\" %s", listed->path, fault);
+            buf_append_text(&problem, fault);
         else if (!listed->is_lfs && listed->size > IMPORT_SMALL_MAX)
-            buf_printf(&problem, "the file \"%.200s\" has %llu bytes and is not in LFS",
-                       listed->path, (unsigned long long)listed->size);
+            buf_printf(&problem, "has %llu bytes and is not in LFS",
+                       (unsigned long long)listed->size);
         else if (listed->size > INT64_MAX - import->bytes)
             buf_append_text(&problem, "all files together have more than 2^63 bytes");
         if (problem.length > 0)
@@ -138,8 +141,8 @@ static void on_small(struct hub_get *get, enum err err)
         import_note_error(import, err, view_of_buf(&get->sentence), get->retry_after);
     } else if (get->body.length != file->listed->size ||
                memcmp(oid, file->listed->git_oid, sizeof(oid)) != 0) {
-        buf_printf(&problem, "the hub sent other bytes of \"%.200s\" than its list says",
-                   file->listed->path);
+        problem_name(&problem, "the hub sent other bytes of ", file->listed->path,
+                     " than its list says");
         import_note_error(import, ERR_DIGEST_MISMATCH, view_of_buf(&problem), 0);
     } else {
         take(import, file, &get->body);

@@ -30,9 +30,7 @@ void import_report_set_error(struct import_report *report, enum err err, struct 
     at += general.length;
     room -= general.length + 2;
     memcpy(at, ": ", 2);
-    if (sentence.length >= room)
-        sentence.length = room - 1;
-    (void)view_copy(sentence, at + 2, room);
+    (void)view_copy(view_head(sentence, room - 1), at + 2, room);
 }
 
 /* ---- JSON ---- */

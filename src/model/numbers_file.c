@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/problem.h"
 #include "model/layout.h"
 #include "model/record.h"
 #include "wire/bounded_json.h"
@@ -289,7 +290,7 @@ static bool check_entry(const struct numbers_entry *entry, struct buf *problem)
     const uint8_t *sha256 = entry->size == 0 ? digest.bytes : entry->chunks[0].sha256;
     if (memcmp(sha256, entry->sha256, NUMBERS_SHA256) == 0)
         return true;
-    buf_printf(problem, "the sha256 of \"%.200s\" is not that of its bytes", entry->path);
+    problem_name(problem, "the sha256 of ", entry->path, " is not that of its bytes");
     return false;
 }
 
@@ -315,9 +316,10 @@ static bool check_same(const struct numbers_file *file, struct buf *problem)
         good = compare_entries(&a, &b) != 0 ||
                (a->size == b->size &&
                 memcmp(a->chunks, b->chunks, numbers_count(a->size) * sizeof(*a->chunks)) == 0);
-        if (!good)
-            buf_printf(problem, "\"%.200s\" and \"%.200s\" have one sha256, and other numbers",
-                       a->path, b->path);
+        if (good)
+            continue;
+        problem_name(problem, "", a->path, " and ");
+        problem_name(problem, "", b->path, " have one sha256, and other numbers");
     }
     free(sorted);
     return good;

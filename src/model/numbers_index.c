@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/problem.h"
 #include "cache/chunk_record.h"
 #include "model/import.h"
 #include "model/numbers_file.h"
@@ -142,7 +143,7 @@ static enum err add_files(struct store *store, const struct layer_record *layer,
                                         .size = layer->files[i].size};
         memcpy(entry->sha256, layer->files[i].sha256, sizeof(entry->sha256));
         if (entry->size > 0 && !read_chunks(store, entry)) {
-            buf_printf(problem, "the numbers of its file \"%.200s\" are not known", entry->path);
+            problem_name(problem, "the numbers of its file ", entry->path, " are not known");
             return ERR_NUMBERS_UNKNOWN;
         }
     }
@@ -355,8 +356,8 @@ static bool check_known(struct taking *taking, struct buf *problem)
     for (size_t i = 0; good && i < file->count; i++) {
         good = entry_agrees(taking->store, &file->files[i]);
         if (!good)
-            buf_printf(problem, "the file \"%.200s\" is known here, with other numbers",
-                       file->files[i].path);
+            problem_name(problem, "the file ", file->files[i].path,
+                         " is known here, with other numbers");
     }
     for (size_t i = 0; good && i < file->layer_count; i++) {
         good = layer_agrees(taking, i);

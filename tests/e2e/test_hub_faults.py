@@ -262,3 +262,13 @@ def test_a_gate_before_large_files_only_is_told_with_the_file(mirror_of, hub):
     done = command(mirror_of(hub), "import", "org/gated", "--wait")
     assert done.returncode == 1 and '"onnx/model.onnx", which the hub does not let' in done.stderr, done
     assert "password_file" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["\x1b]0;x\x07/.wh.x", "\u009b31m/.wh.x", "\u00e4" * 200 + "/.wh.x"])
+def test_a_name_from_the_hub_commands_no_terminal(name, mirror_of, hub):
+    hub.add("Org/Odd", {name: b"x"})
+    mirror = mirror_of(hub)
+    done = command(mirror, "import", "org/odd", "--wait")
+    assert done.returncode == 1 and 'the file "' in done.stderr, done
+    assert all(c == "\n" or c.isprintable() for c in done.stdout + done.stderr), done
+    assert "\ufffd" not in done.stderr and "ufffd" not in done.stderr, done

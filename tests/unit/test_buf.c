@@ -40,6 +40,18 @@ static void view_starts_with__and_ends_with(void **state)
     assert_false(view_ends_with(VIEW("abc"), VIEW("ab")));
 }
 
+static void view_head__ends_between_characters(void **state)
+{
+    (void)state;
+    assert_view(view_head(VIEW("abc"), 3), "abc");
+    assert_view(view_head(VIEW("abc"), 2), "ab");
+    assert_view(view_head(VIEW("abc"), 0), "");
+    assert_view(view_head(VIEW("a\xf0\x9f\x98\x80"), 4), "a");
+    assert_view(view_head(VIEW("a\xf0\x9f\x98\x80"), 5), "a\xf0\x9f\x98\x80");
+    assert_view(view_head(VIEW("\xc3\xa4\xc3\xa4"), 3), "\xc3\xa4");
+    assert_int_equal(view_head(VIEW("\x80\x80\x80\x80\x80\x80"), 5).length, 2); /* no UTF-8 */
+}
+
 static void view_trim__drops_blanks_at_both_ends(void **state)
 {
     (void)state;
@@ -212,6 +224,7 @@ int main(void)
         cmocka_unit_test(view_of__takes_null_for_empty),
         cmocka_unit_test(view_equal__compares_length_and_bytes),
         cmocka_unit_test(view_starts_with__and_ends_with),
+        cmocka_unit_test(view_head__ends_between_characters),
         cmocka_unit_test(view_trim__drops_blanks_at_both_ends),
         cmocka_unit_test(view_cut__walks_a_list),
         cmocka_unit_test(view_to_uint64__takes_whole_numbers_only),

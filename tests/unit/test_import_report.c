@@ -109,6 +109,16 @@ static void import_report_set_error__is_cut_when_long(void **state)
     import_report_set_error(&report, ERR_BUSY, (struct view){sentence, sizeof(sentence)});
     assert_int_equal(strlen(report.error), IMPORT_REPORT_ERROR_SIZE - 1);
     assert_ptr_equal(strstr(report.error, err_sentence(ERR_BUSY)), report.error);
+    for (size_t i = 0; i + 1 < sizeof(sentence); i += 2)
+        memcpy(sentence + i, "\xc3\xa4", 2);
+    for (size_t from = 0; from < 2; from++) { /* for one of them the end is within a character */
+        sentence[1] = 'x';
+        import_report_set_error(&report, ERR_BUSY,
+                                (struct view){sentence + 1 + from, sizeof(sentence) - 1 - from});
+        size_t length = strlen(report.error);
+        assert_true(length >= IMPORT_REPORT_ERROR_SIZE - 2);
+        assert_memory_equal(report.error + length - 2, "\xc3\xa4", 2);
+    }
     import_report_set_error(&report, ERR_BUSY, VIEW(""));
     assert_string_equal(report.error, err_sentence(ERR_BUSY));
     import_report_set_error(&report, ERR_NAME_UNKNOWN, VIEW("why"));
