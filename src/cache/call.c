@@ -2,13 +2,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/check.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/stats.h"
 #include "cache/refusal.h"
+#include "io/url.h"
 #include "wire/http.h"
 #include "wire/hub_path.h"
 #include "wire/range.h"
@@ -45,36 +45,12 @@ struct call {
 
 static void ask(struct call *call);
 
-/* Scheme, host and port of a URL, as curl reads them: credentials go nowhere else. */
-static bool same_authority(const char *a, const char *b)
-{
-    const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
-    const char *const urls[] = {a, b};
-    CURLU *handles[2] = {curl_url(), curl_url()};
-    bool same = true;
-
-    for (size_t i = 0; i < 2; i++)
-        same = same && curl_url_set(handles[i], CURLUPART_URL, urls[i], 0) == CURLUE_OK;
-    for (size_t p = 0; p < 3 && same; p++) {
-        char *texts[2] = {NULL, NULL};
-        for (size_t i = 0; i < 2; i++)
-            same = same &&
-                   curl_url_get(handles[i], parts[p], &texts[i], CURLU_DEFAULT_PORT) == CURLUE_OK;
-        same = same && strcasecmp(texts[0], texts[1]) == 0;
-        curl_free(texts[0]);
-        curl_free(texts[1]);
-    }
-    curl_url_cleanup(handles[0]);
-    curl_url_cleanup(handles[1]);
-    return same;
-}
-
 /* Whether another host than the registry is asked; or a CDN that a hub has under its own name. */
 static bool is_elsewhere(const struct call *call)
 {
     const struct config_upstream *config = call->upstream->config;
 
-    if (!same_authority(call->url, call->origin))
+    if (!url_same_authority(call->url, call->origin))
         return true;
     const char *path = strstr(call->url, "://") + 3;
     path += strcspn(path, "/?#");
@@ -152,25 +128,6 @@ void call_cancel(struct call *call)
 
 /* ---- redirects and challenges ---- */
 
-/* Resolves a Location against the URL that gave it; NULL when it makes no sense. */
-static char *resolve(const char *base, struct view location)
-{
-    if (location.length == 0)
-        return NULL;
-    char *text = view_dup(location), *url = NULL, *copy = NULL;
-    CURLU *handle = curl_url();
-
-    if (curl_url_set(handle, CURLUPART_URL, base, 0) == CURLUE_OK &&
-        curl_url_set(handle, CURLUPART_URL, text, CURLU_URLENCODE) == CURLUE_OK &&
-        curl_url_get(handle, CURLUPART_URL, &url, 0) == CURLUE_OK &&
-        (strncmp(url, "https://", 8) == 0 || strncmp(url, "http://", 7) == 0))
-        copy = check_strdup(url);
-    curl_free(url);
-    curl_url_cleanup(handle);
-    free(text);
-    return copy;
-}
-
 static void on_token(struct mail *mail)
 {
     struct call *call = container_of(mail, struct call, caller.mail);
@@ -229,7 +186,7 @@ static enum err on_head(struct transfer *transfer, int status)
     }
     if (is_redirect(status)) {
         free(call->location);
-        call->location = resolve(call->url, transfer_field(transfer, "Location"));
+        call->location = url_resolve(call->url, transfer_field(transfer, "Location"));
     }
     if (status == 401) {
         struct buf fields = {0};

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/check.h"
@@ -233,13 +234,16 @@ void request_answer_blob(struct request *request, uint64_t size)
     free(extents); /* the request may be gone */
 }
 
-/* models.md 5.3: who waits for a head without a limit. What the builder of BuildKit does depends on
- * where it runs. */
+/* models.md 5.3: who waits for a head without a limit. BuildKit does, but for the one within a new
+ * dockerd, which gives up after 30 s: it would not be helped by a 503 a moment before, since it is
+ * reported at once; where it says that it is dockerd's ("moby/"), it is told all the same. */
 static bool is_patient(struct view user_agent)
 {
-    static const char *const patient[] = {"containers/", "skopeo/", "Buildah/", "libpod/",
-                                          "podman/"};
+    static const char *const patient[] = {"containers/", "skopeo/", "Buildah/",
+                                          "libpod/",     "podman/", "buildkit/"};
 
+    if (memmem(user_agent.data, user_agent.length, " moby/", sizeof(" moby/") - 1) != NULL)
+        return false;
     for (size_t i = 0; i < sizeof(patient) / sizeof(patient[0]); i++)
         if (view_starts_with(user_agent, view_of(patient[i])))
             return true;

@@ -11,7 +11,7 @@ from harness.registry import Registry
 from harness.upstream import CountingProxy, Upstream
 
 # Long ones, so that none is left at the end.
-FIRST = ("memory", "model_clients", "clients", "huge", "chunks", "property")
+FIRST = ("memory", "model_clients", "model_buildkit", "clients", "huge", "chunks", "property")
 PLAIN = ("test_harness.py", "test_hub.py", "test_estargz.py")  # without the product
 
 

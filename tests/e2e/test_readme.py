@@ -346,7 +346,7 @@ def test_every_room_is_named():
 
 
 def test_buildkit_is_told_the_path_form():
-    """R2: Debian 12 has no buildkitd, so its lines are only read: a path per upstream, http for the mirror."""
+    """R2: a path per upstream, http for the mirror. test_model_buildkit.py builds with them."""
     settings = tomllib.loads(block("buildkitd-toml"))["registry"]
     assert settings["docker.io"] == {"mirrors": ["mirror:5000/docker.io"]}
     assert settings["mirror:5000"] == {"http": True}

@@ -1,5 +1,5 @@
 """Real container clients, each with its own storage, set up with the lines of README, in a mount
-namespace whose /etc/hosts sends docker.io's names to loopback, so that nothing leaves the machine,
+namespace whose /etc/hosts sends the registries' names to loopback, so that nothing leaves the machine,
 and whose /etc/containers/registries.conf.d holds README's file.
 
 Every client has pull(image) -> {path: (kind, mode, content)} of what it unpacked or stored.
@@ -18,7 +18,7 @@ from .images import flatten
 from .readme import block
 from .util import SLOW, wait_until
 
-HOSTS = "127.0.0.1 localhost docker.io registry-1.docker.io auth.docker.io index.docker.io\n"
+HOSTS = "127.0.0.1 localhost docker.io registry-1.docker.io auth.docker.io index.docker.io depot.ai\n"
 ENTER = """set -e
 mount --bind "$0/etc/hosts" /etc/hosts
 mount --bind "$0/etc/registries" /etc/containers/registries.conf.d
