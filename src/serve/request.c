@@ -242,11 +242,9 @@ static bool is_patient(struct view user_agent)
     static const char *const patient[] = {"containers/", "skopeo/", "Buildah/",
                                           "libpod/",     "podman/", "buildkit/"};
 
-    if (memmem(user_agent.data, user_agent.length, " moby/", sizeof(" moby/") - 1) != NULL)
-        return false;
     for (size_t i = 0; i < sizeof(patient) / sizeof(patient[0]); i++)
         if (view_starts_with(user_agent, view_of(patient[i])))
-            return true;
+            return memmem(user_agent.data, user_agent.length, " moby/", 6) == NULL;
     return false;
 }
 

@@ -59,7 +59,7 @@ def huge(registry):
     return Huge(registry)
 
 
-@pytest.mark.long
+@pytest.mark.soak
 def test_the_digest_of_the_huge_blob_is_its_own(huge):
     """Reading 8 GiB takes some seconds, so the others take it as given."""
     assert huge.is_right()

@@ -54,8 +54,10 @@ class Readers:
 
 
 @pytest.mark.long
-def test_256_clients_stream_a_cold_gibibyte_within_64_mib(entrepot, upstream):
-    size = 1024 * MiB
+@pytest.mark.parametrize(
+    "size", [256 * MiB, pytest.param(1024 * MiB, marks=pytest.mark.soak)], ids=["256 MiB", "1 GiB"]
+)
+def test_256_clients_stream_a_cold_blob_within_64_mib(entrepot, upstream, size):
     image = upstream.add(blob_image(noise(size)), "library/x", "1")
     (digest,) = image.layer_digests
     mirror = entrepot(upstream)
