@@ -178,7 +178,8 @@ def test_a_claim_does_not_hurt_a_registrys_layer(what, entrepot, upstream):
 
     with_numbers(mirror, (digest, claimed, "claimed"))
     read(9 * MiB, 9 * MiB + 10)
-    assert upstream.body_bytes(digest) == MiB
+    wait_until(lambda: upstream.body_bytes(digest) == MiB, "all of its cell is sent")
+    wait_until(lambda: mirror.metric("entrepot_fills_running") == 0, "and here")
     mirror.restart()
     read(10 * MiB - 5, 10 * MiB + 5)
     reply = mirror.get(f"/v2/library/x/blobs/{digest}", keep=False)
