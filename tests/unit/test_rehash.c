@@ -133,10 +133,11 @@ static size_t pages_in_memory(uint64_t size)
     return count;
 }
 
-/* Cold stays cold, and hot stays hot, whichever way it is read. */
+/* Cold stays cold, and hot stays hot, whichever way it is read; the kernel may take a page or two
+ * at any time. */
 static void rehash_run__leaves_the_page_cache_alone(void **state)
 {
-    enum { SIZE = 6 * PIECE, PAGES = SIZE / 4096 };
+    enum { SIZE = 6 * PIECE, PAGES = SIZE / 4096, MOST = PAGES - 64 };
     struct digest digest = make_file(SIZE);
 
     (void)state;
@@ -150,9 +151,9 @@ static void rehash_run__leaves_the_page_cache_alone(void **state)
         assert_rehashed(direct ? rehash_open(directory, "file") : dup(fd), &digest, SIZE);
         assert_in_range(pages_in_memory(SIZE), 0, 64); /* what was read ahead */
         disk_warm(fd, 0, SIZE);
-        assert_int_equal(pages_in_memory(SIZE), PAGES);
+        assert_in_range(pages_in_memory(SIZE), MOST, PAGES);
         assert_rehashed(direct ? rehash_open(directory, "file") : dup(fd), &digest, SIZE);
-        assert_int_equal(pages_in_memory(SIZE), PAGES);
+        assert_in_range(pages_in_memory(SIZE), MOST, PAGES);
         close(fd);
     }
 }
