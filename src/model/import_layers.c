@@ -9,6 +9,17 @@
 
 /* ---- which layers there are ---- */
 
+/* Whether there may be memory for the numbers of all its files: a chunk's sha256 alone has 64
+ * digits in the table of contents, and the sizes are only what a hub says. */
+static bool is_bounded(const struct import_layer *layer)
+{
+    uint64_t chunks = 0;
+
+    for (size_t i = 0; i < layer->count; i++)
+        chunks += numbers_count(layer->import->files[layer->members[i]].listed->size);
+    return chunks <= LAYOUT_TOC_MAX / (2 * NUMBERS_SHA256);
+}
+
 bool import_layers_take(struct import *import)
 {
     struct tree_file *tree = check_calloc(import->count + 1, sizeof(*tree));
@@ -32,8 +43,11 @@ bool import_layers_take(struct import *import)
         import->layers[i].count = import->split.ends[i] - start;
         for (size_t m = start; m < import->split.ends[i]; m++)
             import->layers[i].bytes += import->files[import->split.order[m]].listed->size;
+        good &= is_bounded(&import->layers[i]);
     }
-    return true;
+    if (!good)
+        import_note_error(import, ERR_MODEL_UNFIT, VIEW(LAYER_PASS_TOC_TOO_LONG), 0);
+    return good;
 }
 
 static const struct import_file *member(const struct import_layer *layer, size_t i)

@@ -287,8 +287,7 @@ static bool lay_out(struct layer_pass *pass, struct buf *problem)
             layout_set_chunks(pass->layout, i, pass->files[i].chunks);
     }
     if (good && layout_sizes(pass->layout).toc_length > LAYOUT_TOC_MAX) {
-        buf_append_text(problem, "the table of contents of a layer would be longer than 150 MiB, "
-                                 "which clients refuse");
+        buf_append_text(problem, LAYER_PASS_TOC_TOO_LONG);
         good = false;
     }
     return good;
