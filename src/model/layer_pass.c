@@ -195,11 +195,12 @@ static void next_file(struct layer_pass *pass)
     enum err err = end_file(pass);
 
     drop_blob(pass);
-    pass->at++;
-    if (err != OK)
+    if (err != OK) { /* of the file that is `at` */
         end(pass, err);
-    else
-        step(pass);
+        return;
+    }
+    pass->at++;
+    step(pass);
 }
 
 /* The blob as it is now: reads what is there, or waits. */
