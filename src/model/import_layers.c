@@ -104,6 +104,21 @@ static void set_result(struct import_layer *layer, const struct layer_record *re
     layer->state = IMPORT_LAYER_DONE;
 }
 
+/* Whether that is the layer of these files. What was claimed of a layer may have been replaced by
+ * what it is; then it is another's. */
+static bool has_files(const struct import_layer *layer, const struct layer_record *record)
+{
+    bool same = record->count == layer->count;
+
+    for (size_t i = 0; same && i < layer->count; i++) {
+        const struct import_file *file = member(layer, i);
+        const struct layer_file *named = &record->files[i];
+        same = strcmp(named->name, file->listed->path) == 0 && named->size == file->listed->size &&
+               memcmp(named->sha256, file->sha256.bytes, sizeof(named->sha256)) == 0;
+    }
+    return same;
+}
+
 /* Whether the layer need not be hashed: what its framing is made of is known, and it is not a claim
  * that is to be proven. */
 static bool is_enough(const struct import *import, const struct layer_record *record)
@@ -129,7 +144,7 @@ static bool find_known(struct import_layer *layer)
         memcpy(digest.bytes, value.data, MODEL_KEY_SIZE);
     found = found && index_get_note(index, INDEX_NOTE_LAYER, digest.bytes, &bytes) &&
             layer_record_decode(view_of_buf(&bytes), &record);
-    if (found && !is_enough(layer->import, &record)) {
+    if (found && !(has_files(layer, &record) && is_enough(layer->import, &record))) {
         layer_record_release(&record);
         found = false;
     }
