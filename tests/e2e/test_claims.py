@@ -9,7 +9,9 @@ import pytest
 
 from harness.content import Made
 from harness.http import fetch
+from harness.hub import Hub
 from harness.images import blob_image
+from harness.imports import command
 from harness.model import Image
 from harness.numbers import CHUNK, falsified, put_numbers, with_numbers
 from harness.util import Gate, MiB, digest_of, noise, wait_until
@@ -277,3 +279,25 @@ def test_a_claim_does_not_give_a_file_the_layer_of_another(mirror_of, hub):
     assert_good(mirror, {"w.safetensors": LARGE}, "hf/org/own")
     hub.add("Org/Copy", {"w.safetensors": other})
     assert_good(mirror, {"w.safetensors": other}, "hf/org/copy")
+
+
+def test_what_a_commit_has_is_proven_too(mirror_of, hub):
+    """Numbers of true layers, said to be another commit's: it is the hub's list that counts for a person."""
+    true, told = {"w.safetensors": Made(LARGE.size, 2)}, {"w.safetensors": LARGE}
+    with Hub() as other:
+        commit = other.add("Org/Model", told)
+        forger = mirror_of(other)
+        Image(forger, "hf/org/model", headers=PATIENT)
+        numbers = numbers_of(forger)
+    hub.add("Org/Model", true)
+    repository = hub.repository("Org/Model")
+    repository.commits[commit] = repository.resolve("main")
+    repository.commits[commit].sha = commit
+    hub.add("Org/Own", told)
+    mirror = mirror_of(hub)
+    assert_good(mirror, told, "hf/org/own")
+    claim(mirror, numbers)
+    assert_good(mirror, told, tag=commit)
+    done = command(mirror, "import", f"org/model:{commit}", "--wait")
+    assert done.returncode == 0, done
+    assert_good(mirror, true, tag=commit)
