@@ -28,7 +28,7 @@ bool imported_search(struct index *index, const char *upstream, const char *repo
                      const char *commit, const char *filter, bool proven,
                      struct image_record *ret_record);
 
-/* Whether the numbers of each file of a layer are known. */
-bool imported_has_numbers(struct index *index, const struct layer_record *layer);
+/* Whether the numbers of each file of a layer are known; with `proven`, were counted here. */
+bool imported_has_numbers(struct index *index, const struct layer_record *layer, bool proven);
 
 #endif

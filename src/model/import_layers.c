@@ -123,7 +123,7 @@ static bool has_files(const struct import_layer *layer, const struct layer_recor
  * that is to be proven. */
 static bool is_enough(const struct import *import, const struct layer_record *record)
 {
-    return imported_has_numbers(import->thread->store->index, record) &&
+    return imported_has_numbers(import->thread->store->index, record, import->prove) &&
            !(import->prove && record->is_claimed);
 }
 

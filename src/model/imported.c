@@ -7,7 +7,7 @@
 
 /* ---- is all known that it is made of? ---- */
 
-static bool file_has_numbers(struct index *index, const struct layer_file *file)
+static bool file_has_numbers(struct index *index, const struct layer_file *file, bool proven)
 {
     struct chunk_record numbers = {0};
     struct buf value = {0};
@@ -15,18 +15,19 @@ static bool file_has_numbers(struct index *index, const struct layer_file *file)
     if (file->size == 0)
         return true;
     bool good = index_get_note(index, INDEX_NOTE_NUMBERS, file->sha256, &value) &&
-                chunk_record_decode(view_of_buf(&value), &numbers) && numbers.size == file->size;
+                chunk_record_decode(view_of_buf(&value), &numbers) && numbers.size == file->size &&
+                !(proven && numbers.is_claimed);
     chunk_record_release(&numbers);
     buf_release(&value);
     return good;
 }
 
-bool imported_has_numbers(struct index *index, const struct layer_record *layer)
+bool imported_has_numbers(struct index *index, const struct layer_record *layer, bool proven)
 {
     bool good = true;
 
     for (size_t i = 0; good && i < layer->count; i++)
-        good = file_has_numbers(index, &layer->files[i]);
+        good = file_has_numbers(index, &layer->files[i], proven);
     return good;
 }
 
@@ -37,7 +38,7 @@ static bool has_layer(struct index *index, const struct digest *digest, bool pro
 
     bool good = index_get_note(index, INDEX_NOTE_LAYER, digest->bytes, &value) &&
                 layer_record_decode(view_of_buf(&value), &layer) && !(proven && layer.is_claimed) &&
-                imported_has_numbers(index, &layer);
+                imported_has_numbers(index, &layer, proven);
     layer_record_release(&layer);
     buf_release(&value);
     return good;

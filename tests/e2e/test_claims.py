@@ -74,16 +74,27 @@ def flip(at):
 
 
 @pytest.fixture
-def claimed(mirror_of, hub):
-    """A node that has the numbers alone, with a wrong CRC32: nothing but the bytes can tell."""
+def first(mirror_of, hub):
     hub.add("Org/Model", FILES)
-    first = mirror_of(hub)
-    assert_good(first)
+    mirror = mirror_of(hub)
+    mirror.image = assert_good(mirror)
+    return mirror
+
+
+@pytest.fixture
+def claimed_crc(first):
+    """Its numbers, with a wrong CRC32: nothing but the bytes can tell."""
     numbers = numbers_of(first)
     file = next(each for each in numbers["files"] if each["path"] == "w.safetensors")
     file["chunks"] = file["chunks"][:64] + ("1" if file["chunks"][64] == "0" else "0") + file["chunks"][65:]
+    return numbers
+
+
+@pytest.fixture
+def claimed(mirror_of, hub, claimed_crc):
+    """A node that has such numbers alone."""
     mirror = mirror_of(hub)
-    claim(mirror, numbers)
+    claim(mirror, claimed_crc)
     return mirror
 
 
@@ -117,14 +128,6 @@ def mended(mirror, digest):
     assert reply.status == 503 and int(reply.headers["retry-after"]) > 0, reply
     assert reply.json["errors"][0]["code"] == "UNAVAILABLE" and "imported again" in reply.json["errors"][0]["message"]
     wait_until(lambda: blob(mirror, digest).status == 200, "it is there again")
-
-
-@pytest.fixture
-def first(mirror_of, hub):
-    hub.add("Org/Model", FILES)
-    mirror = mirror_of(hub)
-    mirror.image = assert_good(mirror)
-    return mirror
 
 
 def test_numbers_that_are_lost_are_counted_again(first, hub):
@@ -301,3 +304,13 @@ def test_what_a_commit_has_is_proven_too(mirror_of, hub):
     done = command(mirror, "import", f"org/model:{commit}", "--wait")
     assert done.returncode == 0, done
     assert_good(mirror, true, tag=commit)
+
+
+def test_a_claim_in_the_place_of_lost_numbers_is_proven_too(first, claimed_crc):
+    """The layer was hashed here, and its numbers were; what a numbers file says of them was not."""
+    change(first, NUMBERS, LARGE.sha256, lambda _: None)
+    claim(first, claimed_crc)
+    assert blob(first, first.image.digests[0]).sha256 != first.image.digests[0]
+    done = command(first, "import", "org/model", "--wait")
+    assert done.returncode == 0, done
+    assert assert_good(first).digest == first.image.digest
