@@ -55,9 +55,10 @@ static void on_inquiry(struct mail *mail)
     import_report_begin(out);
     for (struct list *node = importer->asks.next; node != &importer->asks; node = node->next) {
         struct ask *ask = container_of(node, struct ask, node);
+        if (!is_first(ask))
+            continue; /* and its files, which may be many, are not counted once more */
         ask_tell(ask, &report);
-        if (is_first(ask))
-            print(inquiry, &report, out);
+        print(inquiry, &report, out);
     }
     for (size_t i = importer->ended.count; i > 0; i--)
         print(inquiry, &importer->ended.list[i - 1], out);
