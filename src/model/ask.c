@@ -352,9 +352,11 @@ static void on_info(struct hub_get *get, enum err err)
     struct buf problem = {0};
 
     ask->answer.retry_after = get->retry_after;
+    bool good = err == OK && hub_read_info(view_of_buf(&get->body), &info, &problem);
+    buf_release(&get->body); /* it may be long, and so may the import that is waited for */
     if (err != OK)
         put_off(ask, err, view_of_buf(&get->sentence));
-    else if (!hub_read_info(view_of_buf(&get->body), &info, &problem))
+    else if (!good)
         fail(ask, ERR_UPSTREAM_NONSENSE, view_of_buf(&problem));
     else
         on_commit(ask, &info);

@@ -143,9 +143,11 @@ static void on_page(struct hub_get *get, enum err err)
     struct import *import = container_of(get, struct import, page);
     struct buf problem = {0};
 
+    bool good = err == OK && hub_read_files(view_of_buf(&get->body), &import->listed, &problem);
+    buf_release(&get->body); /* what is in it is listed now */
     if (err != OK) {
         import_note_error(import, err, view_of_buf(&get->sentence), get->retry_after);
-    } else if (!hub_read_files(view_of_buf(&get->body), &import->listed, &problem)) {
+    } else if (!good) {
         import_note_error(import, ERR_UPSTREAM_NONSENSE, view_of_buf(&problem), 0);
     } else if (get->next != NULL && ++import->pages > PAGES_MAX) {
         import_note_error(import, ERR_UPSTREAM_NONSENSE, VIEW("the hub's list of files has no end"),

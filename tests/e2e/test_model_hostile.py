@@ -5,8 +5,10 @@ import json
 
 import pytest
 
+from harness.entrepot import is_sanitized
 from harness.imports import command
 from harness.model import Image
+from harness.util import Gate, MiB, wait_until
 
 SMALL = {"config.json": b'{"a":1}\n'}
 
@@ -34,3 +36,22 @@ def test_a_file_of_a_size_that_nobody_has(size, mirror, hub):
     hub.add("Org/Other", SMALL)
     hub.healthy()
     assert Image(mirror, "hf/org/other").agrees_with(SMALL)
+
+
+def test_what_a_hub_says_at_length_is_not_kept(entrepot, hub):
+    """A branch is asked for again and again while its import goes on, and each answer has some 8 MB."""
+    hub.add("Org/Model", SMALL)
+    mirror, gate, count = entrepot({"hf": hub.url}, tag_ttl="0s"), Gate(), 24
+    Image(mirror, "hf/org/model")
+    hub.repository("Org/Model").card = {"text": "x" * 8 * MiB}
+    hub.add("Org/Model", {"slow.txt": b"slow"})
+    hub.on("GET", "/resolve-cache/.*slow.txt", head_gate=gate)
+    before = mirror.memory("VmRSS")
+
+    def is_asked():
+        assert mirror.get("/v2/hf/org/model/manifests/latest").status == 200
+        return len(hub.seen("GET", "/revision/")) > count
+
+    wait_until(is_asked, "it is asked for many times")
+    assert is_sanitized() or mirror.memory("VmRSS") - before < 6 * 8 * MiB
+    gate.open()
