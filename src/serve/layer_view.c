@@ -337,6 +337,8 @@ enum err layer_view_begin(struct layer_view *view, uint64_t start, uint64_t end,
         return OK;
     waiter->until = part.until;
     struct blob_view look = blob_look(part.blob, part.start, waiter);
+    if (look.state == BLOB_COMPLETE && look.size != view->layer->record.files[view->file].size)
+        return ERR_SIZE_MISMATCH; /* a numbers file may say anything of it */
     if (look.readable > 0 && look.state != BLOB_FAILED) {
         if (is_coming(view, &look))
             return OK;

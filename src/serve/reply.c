@@ -215,6 +215,10 @@ static uint64_t sendable(struct reply *reply, const struct composite_part *part,
         end(reply, REPLY_CUT, view.err);
         return 0;
     }
+    if (view.state == BLOB_COMPLETE && view.readable == 0) { /* it was said to be longer */
+        end(reply, REPLY_CUT, ERR_SIZE_MISMATCH);
+        return 0;
+    }
     if (view.readable > 0 && verified_end && view.whole && view.state != BLOB_COMPLETE) {
         uint64_t hold = view.size > HOLD_BACK ? view.size - HOLD_BACK : 0;
         end_offset = end_offset < hold ? end_offset : hold;

@@ -1,6 +1,7 @@
 """What a node knows of a model and did not count itself, what it has lost of it, and what it finds spoilt: none of it
 reaches the image of another model, and all of it is made good by an import."""
 
+import gzip
 import json
 import re
 
@@ -314,3 +315,28 @@ def test_a_claim_in_the_place_of_lost_numbers_is_proven_too(first, claimed_crc):
     done = command(first, "import", "org/model", "--wait")
     assert done.returncode == 0, done
     assert assert_good(first).digest == first.image.digest
+
+
+@pytest.mark.parametrize("at", ["its end", "the file before it"])
+def test_a_claim_of_more_bytes_than_a_file_has_ends(at, mirror_of, entrepot, upstream, hub):
+    """It has the file's sha256, and the file is here: nobody waits for what is behind its end."""
+    data = noise(2 * MiB, 5)
+    longer, short = data + b"x" * 1000, digest_of(data).partition(":")[2]
+    hub.add("Org/Model", {"a.bin": b"before it", "f.bin": longer})
+    forger = mirror_of(hub)
+    image = Image(forger, "hf/org/model", headers=PATIENT)
+    numbers = numbers_of(forger)
+    (_, file), (layer,) = sorted(numbers["files"], key=lambda each: each["path"]), numbers["layers"]
+    tar = gzip.decompress(forger.get(f"/v2/hf/org/model/blobs/{layer['digest']}").body)
+    toc = tar[tar.index(b'{"version":1') : tar.rindex(b"]}") + 2]
+    assert digest_of(toc) == layer["toc_digest"]
+    toc_digest = digest_of(toc.replace(file["sha256"].encode(), short.encode()))
+    numbers["index"] = forged_index(forger, image, {layer["toc_digest"]: toc_digest})
+    layer["toc_digest"], file["chunks"], file["sha256"] = toc_digest, short + file["chunks"][64:], short
+    upstream.add(blob_image(data), "library/x", "1")
+    mirror = entrepot({"hf": hub.url, "docker.io": upstream.url})
+    assert mirror.get(f"/v2/library/x/blobs/sha256:{short}").body == data
+    claim(mirror, numbers)
+    start = 2 * MiB + 2000 if at == "its end" else 0
+    reply = mirror.get(f"/v2/hf/org/model/blobs/{layer['digest']}", headers={"Range": f"bytes={start}-"})
+    assert reply.status == 502 if start else (reply.status, reply.end) == (206, "fin"), reply
