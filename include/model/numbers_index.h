@@ -17,9 +17,10 @@
 
 /*
  * Appends the numbers of an imported image: of what its tag stands for now, or of its digest, or of
- * the commit that is its tag. ERR_NUMBERS_UNKNOWN, with a sentence, when it was not imported here,
- * or with some of its files only, or not all is known of it; ERR_NUMBERS_REFUSED when it has more
- * files than a numbers file may.
+ * the commit that is its tag. With a sentence: ERR_NUMBERS_UNKNOWN, when it was not imported here,
+ * or not all is known of it; ERR_NUMBERS_REFUSED, when it has some files of its commit only, or
+ * more than a numbers file may. The former because numbers files of version 1 do not say so: who
+ * takes one over notes that the commit has these files and no others.
  */
 enum err numbers_index_export(struct store *store, const struct hub_image *image, struct buf *out,
                               struct buf *problem) MUST_CHECK;
