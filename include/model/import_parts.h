@@ -30,6 +30,8 @@ struct import_file {
     const struct hub_file *listed; /* borrowed */
     struct digest sha256;
     bool has_sha256;
+    bool is_copy; /* git calls another one the same, and that is fetched for both */
+    struct import_file *next_copy; /* borrowed; the next of those, or NULL */
 };
 
 /* A slot in which small files are fetched. */
