@@ -39,9 +39,10 @@ void numbers_taken_print(const struct config *config, const struct numbers_taken
 /*
  * Checks a file, and notes what it says. `as` is the upstream, repository and tag that it becomes;
  * with NULL, the first upstream that is a hub, and the file's own. What the index knows stays as it
- * is: when the file contradicts it, nothing is taken over. A commit's tag stands for the image
- * afterwards, and the given tag too, unless that stands for another already: only the hub moves
- * tags. On return reads find all of it. ERR_NUMBERS_REFUSED, with a sentence.
+ * is: when the file contradicts it, nothing is taken over, and nobody else writes between. A
+ * commit's tag stands for the image afterwards, and the given tag too, unless that stands for
+ * another already: only the hub moves tags. On return reads find all of it. ERR_NUMBERS_REFUSED,
+ * with a sentence.
  */
 enum err numbers_index_import(struct store *store, struct view json, const struct hub_image *as,
                               struct numbers_taken *ret_taken, struct buf *problem) MUST_CHECK;

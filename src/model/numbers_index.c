@@ -513,7 +513,27 @@ static bool prepare(struct taking *taking, struct view json, const struct hub_im
         !numbers_file_check(&taking->file, &taking->image, &taking->split, problem))
         return false;
     make_layers(taking);
-    return check_known(taking, problem);
+    return true;
+}
+
+/* Nobody else writes meanwhile: what is known stays as it is. */
+static bool take(struct taking *taking, struct buf *problem)
+{
+    struct index *index = taking->store->index;
+
+    index_hold(index);
+    bool good = check_known(taking, problem);
+    if (good) {
+        put_numbers(taking);
+        put_layers(taking);
+        put_image(taking);
+        taking->taken.index_digest = taking->file.index_digest;
+        (void)put_tag(taking, taking->file.commit);
+        taking->taken.has_tag = put_tag(taking, taking->taken.image.tag);
+    }
+    index_release(index);
+    index_flush_wait(index);
+    return good;
 }
 
 void numbers_taken_print(const struct config *config, const struct numbers_taken *taken,
@@ -531,17 +551,9 @@ enum err numbers_index_import(struct store *store, struct view json, const struc
 {
     struct taking taking = {.store = store};
 
-    bool good = prepare(&taking, json, as, problem);
-    if (good) {
-        put_numbers(&taking);
-        put_layers(&taking);
-        put_image(&taking);
-        taking.taken.index_digest = taking.file.index_digest;
-        (void)put_tag(&taking, taking.file.commit);
-        taking.taken.has_tag = put_tag(&taking, taking.taken.image.tag);
-        index_flush_wait(store->index);
+    bool good = prepare(&taking, json, as, problem) && take(&taking, problem);
+    if (good)
         *ret_taken = taking.taken;
-    }
     release(&taking);
     return good ? OK : ERR_NUMBERS_REFUSED;
 }
