@@ -412,9 +412,7 @@ static void on_noted(struct mail *mail)
 static void ask_hub(struct ask *ask)
 {
     if (!hub_name_parse(view_of(ask->repository), &ask->name)) {
-        fail(ask, ERR_NAME_UNKNOWN,
-             VIEW("a hub's images are called org/model, model, or "
-                  "datasets/org/name"));
+        fail(ask, ERR_NAME_UNKNOWN, VIEW(HUB_NAME_FORMS));
         return;
     }
     if (!choose_revision(ask)) {

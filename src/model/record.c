@@ -374,3 +374,35 @@ bool import_record_decode(struct view bytes, struct import_record *ret_record)
     *ret_record = record;
     return true;
 }
+
+/* ---- tags ---- */
+
+void tags_record_key(const char *upstream, const char *repository,
+                     unsigned char ret_key[MODEL_KEY_SIZE])
+{
+    const struct view texts[] = {VIEW("tags"), view_of(upstream), view_of(repository)};
+
+    hash_key(texts, 3, ret_key);
+}
+
+void tags_record_encode(const struct tags_record *record, struct buf *out)
+{
+    pack_put_number(out, VERSION);
+    pack_put_number(out, (uint64_t)record->checked);
+    pack_put_number(out, (uint64_t)record->confirmed);
+    pack_put_view(out, record->list);
+}
+
+bool tags_record_decode(struct view bytes, struct tags_record *ret_record)
+{
+    struct pack_cursor cursor = pack_begin(bytes, VERSION);
+    struct tags_record record = {0};
+
+    record.checked = (int64_t)pack_get_number(&cursor);
+    record.confirmed = (int64_t)pack_get_number(&cursor);
+    record.list = pack_get_view(&cursor);
+    if (!pack_is_done(&cursor))
+        return false;
+    *ret_record = record;
+    return true;
+}

@@ -139,6 +139,7 @@ DEFINE_RECODE(layer, layer_record_release)
 DEFINE_RECODE(image, image_record_release)
 DEFINE_RECODE(document, NOTHING)
 DEFINE_RECODE(import, NOTHING)
+DEFINE_RECODE(tags, NOTHING)
 
 typedef bool recoder(struct view bytes, struct buf *again);
 
@@ -325,6 +326,28 @@ static void import_record_decode__gives_what_was_encoded(void **state)
     }
 }
 
+static void tags_record_decode__gives_what_was_encoded(void **state)
+{
+    static char list[700];
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        uint64_t random = seed * 0x9e3779b97f4a7c15;
+        struct tags_record record = {.checked = (int64_t)next_random(&random),
+                                     .confirmed = (int64_t)next_random(&random),
+                                     .list = {list, next_random(&random) % sizeof(list)}};
+        struct tags_record again;
+        struct buf bytes = {0};
+
+        random_bytes(&random, list, record.list.length);
+        tags_record_encode(&record, &bytes);
+        assert_true(tags_record_decode(view_of_buf(&bytes), &again));
+        assert_true(record.checked == again.checked && record.confirmed == again.confirmed);
+        assert_true(view_equal(record.list, again.list));
+        assert_sound(recode_tags, seed, &bytes);
+    }
+}
+
 /* ---- what cannot be ---- */
 
 static bool is_git(uint64_t size)
@@ -486,6 +509,8 @@ static void keys__are_hashes_of_texts_with_their_lengths(void **state)
                     "c\x00");
     import_record_key("hf", "org/model", "latest", key);
     ASSERT_KEY(key, "\x06import\x02hf\x09org/model\x06latest");
+    tags_record_key("hf", "org/model", key);
+    ASSERT_KEY(key, "\x04tags\x02hf\x09org/model");
     image_record_key("hf", "a", "bc", "", key);
     image_record_key("hf", "ab", "c", "", other);
     assert_memory_not_equal(key, other, MODEL_KEY_SIZE);
@@ -499,6 +524,7 @@ int main(void)
         cmocka_unit_test(image_record_decode__gives_what_was_encoded),
         cmocka_unit_test(document_record_decode__gives_what_was_encoded),
         cmocka_unit_test(import_record_decode__gives_what_was_encoded),
+        cmocka_unit_test(tags_record_decode__gives_what_was_encoded),
         cmocka_unit_test(git_record_decode__rejects_what_no_file_has),
         cmocka_unit_test(layer_record_decode__rejects_sizes_that_do_not_add_up),
         cmocka_unit_test(layer_record_decode__rejects_what_cannot_be),
