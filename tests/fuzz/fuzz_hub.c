@@ -73,7 +73,8 @@ static void fuzz_files(struct view text)
 /* Any page of any list is JSON. */
 static void fuzz_page(struct view list, struct view query)
 {
-    static const struct bounded_json_limits limits = {.containers = 2, .values = 1 << 20};
+    static const struct bounded_json_limits limits = {
+        .containers = 2, .values = 1 << 20, .flags = JSON_ALLOW_NUL};
     struct buf body = {0}, next = {0};
 
     if (tag_list_print(list, VIEW("org/model"), query, &body, &next)) {
