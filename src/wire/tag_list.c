@@ -37,10 +37,13 @@ void tag_list_add(struct buf *list, struct view tag)
 
 void tag_list_sort(struct buf *list)
 {
-    struct view *lines = check_calloc(list->length + 1, sizeof(*lines));
     struct buf sorted = {0};
     size_t count = 0;
 
+    for (size_t i = 0; i < list->length; i++)
+        count += list->data[i] == '\n';
+    struct view *lines = check_calloc(count + 1, sizeof(*lines));
+    count = 0;
     for (struct view rest = view_of_buf(list); rest.length > 0;)
         lines[count++] = view_cut(&rest, '\n');
     qsort(lines, count, sizeof(*lines), compare_lines);
