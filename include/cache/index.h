@@ -119,6 +119,16 @@ void index_touch(struct index *index, const struct digest *digest);
  * while. */
 void index_verified(struct index *index, const struct digest *digest, int64_t when_ms);
 
+/*
+ * For whoever writes only if what he reads is as he thinks. From index_hold() to index_release()
+ * nothing changes but by this thread: its reads find all that was given before, and writes of other
+ * threads, and their flushes, wait until it releases. A second one who comes to hold it waits. For
+ * a moment only: what waits is kept in memory. Times of use (touch, verified) go on. Sleeps: never
+ * on a serve loop.
+ */
+void index_hold(struct index *index);
+void index_release(struct index *index);
+
 /* Posts `mail` to `loop` when every write given before is committed, or refused by the disk: when
  * reads find it. */
 void index_flush(struct index *index, struct loop *loop, struct mail *mail);

@@ -133,6 +133,7 @@ struct import_record {
     char repository[RECORD_REPOSITORY_SIZE]; /* its OCI name */
     char tag[RECORD_TAG_SIZE];
     int64_t since_ms; /* since the epoch */
+    bool is_wanted;   /* by a person: a claim is not enough */
 };
 
 void import_record_key(const char *upstream, const char *repository, const char *tag,

@@ -131,7 +131,7 @@ static bool is_final(enum err err)
 static void note_import(struct ask *ask, bool is_under_way)
 {
     struct index *index = ask->importer->thread.store->index;
-    struct import_record record = {.since_ms = clock_wall_ms()};
+    struct import_record record = {.since_ms = clock_wall_ms(), .is_wanted = ask->is_wanted};
     unsigned char key[MODEL_KEY_SIZE];
     struct buf value = {0};
 
@@ -517,12 +517,13 @@ void importer_ask(struct importer *importer, struct upstream *upstream, const ch
     flight_join(&importer->thread.store->flights, ask.key, caller, make, &ask);
 }
 
-void ask_resume(struct importer *importer, struct upstream *upstream, const char *repository,
-                const char *tag)
+void ask_resume(struct importer *importer, struct upstream *upstream,
+                const struct import_record *record)
 {
     struct ask ask;
 
-    ask_init(&ask, importer, upstream, repository, tag);
+    ask_init(&ask, importer, upstream, record->repository, record->tag);
+    ask.is_wanted = record->is_wanted;
     ask.is_noted = true;
     flight_join(&importer->thread.store->flights, ask.key, NULL, make, &ask);
 }
@@ -544,10 +545,9 @@ static void on_wish(struct mail *mail)
         if (ask->is_wanted || ask->is_over || memcmp(ask->key, wish->key, sizeof(ask->key)) != 0)
             continue;
         ask->is_wanted = true;
+        note_import(ask, true);
         if (ask->import != NULL)
             import_prove(ask->import);
-        else if (!ask->is_noted)
-            note_import(ask, true);
     }
     free(wish);
 }

@@ -43,6 +43,37 @@ static void look_up(struct import *import, struct import_file *file)
     buf_release(&value);
 }
 
+static int compare_small(const void *left, const void *right)
+{
+    const struct import_file *a = *(struct import_file *const *)left;
+    const struct import_file *b = *(struct import_file *const *)right;
+    int order = memcmp(a->listed->git_oid, b->listed->git_oid, sizeof(a->listed->git_oid));
+
+    if (order == 0)
+        order = (a->listed->size > b->listed->size) - (a->listed->size < b->listed->size);
+    return order != 0 ? order : (a > b) - (a < b);
+}
+
+/* Links the files to be fetched that have the same bytes; the first of the list is no copy. */
+static void link_copies(struct import *import)
+{
+    struct import_file **small = check_calloc(import->count + 1, sizeof(struct import_file *));
+    size_t count = 0;
+
+    for (size_t i = 0; i < import->count; i++)
+        if (!import->files[i].has_sha256)
+            small[count++] = &import->files[i];
+    qsort(small, count, sizeof(struct import_file *), compare_small);
+    for (size_t i = 1; i < count; i++) {
+        const struct hub_file *a = small[i - 1]->listed, *b = small[i]->listed;
+        small[i]->is_copy =
+            a->size == b->size && memcmp(a->git_oid, b->git_oid, sizeof(a->git_oid)) == 0;
+        if (small[i]->is_copy)
+            small[i - 1]->next_copy = small[i];
+    }
+    free(small);
+}
+
 bool import_files_take(struct import *import)
 {
     struct buf problem = {0};
@@ -78,7 +109,9 @@ bool import_files_take(struct import *import)
                             ? "it has no files"
                             : "include and exclude of the catalog leave none of its files");
     bool good = problem.length == 0;
-    if (!good) {
+    if (good) {
+        link_copies(import);
+    } else {
         note_unfit(import, view_of_buf(&problem));
         free(import->files);
         import->files = NULL;
@@ -107,8 +140,10 @@ static void take(struct import *import, struct import_file *file, const struct b
     numbers_update(&numbers, body->data, body->length);
     numbers_finish(&numbers, git.sha256);
     numbers_release(&numbers);
-    memcpy(file->sha256.bytes, git.sha256, sizeof(git.sha256));
-    file->has_sha256 = true;
+    for (struct import_file *copy = file; copy != NULL; copy = copy->next_copy) {
+        memcpy(copy->sha256.bytes, git.sha256, sizeof(git.sha256));
+        copy->has_sha256 = true;
+    }
     source_init_file(&source, import->upstream, import->repository, import->info.commit,
                      view_of(listed->path), &file->sha256, body->length);
     struct blob *blob = fetcher_blob(import->thread->fetchers, &file->sha256);
@@ -175,7 +210,8 @@ size_t import_files_run(struct import *import)
     for (size_t i = 0; i < IMPORT_SMALL_AT_ONCE; i++) {
         struct import_small *small = &import->small[i];
         for (; !small->is_busy && import->next_small < import->count; import->next_small++)
-            if (!import->files[import->next_small].has_sha256)
+            if (!import->files[import->next_small].has_sha256 &&
+                !import->files[import->next_small].is_copy)
                 fetch(import, small, import->next_small);
         running += small->is_busy;
     }

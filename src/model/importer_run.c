@@ -124,8 +124,7 @@ static void resume(struct importer *importer)
         int upstream =
             config_find_upstream(importer->thread.store->config, view_of(record->upstream));
         if (upstream >= 0 && importer->thread.store->config->upstreams[upstream].is_hub)
-            ask_resume(importer, &importer->thread.store->upstreams.list[upstream],
-                       record->repository, record->tag);
+            ask_resume(importer, &importer->thread.store->upstreams.list[upstream], record);
     }
     free(resuming.list);
 }

@@ -8,6 +8,7 @@
 
 enum {
     VERSION = 1,
+    WANTED_VERSION = 2, /* of an import_record that is wanted; others are as they were before */
     FILE_BYTES_MIN = 1 + 1 + 1 + 32 /* a name's length, a name, a size, a sha256 */
 };
 
@@ -353,7 +354,7 @@ void import_record_key(const char *upstream, const char *repository, const char 
 
 void import_record_encode(const struct import_record *record, struct buf *out)
 {
-    pack_put_number(out, VERSION);
+    pack_put_number(out, record->is_wanted ? WANTED_VERSION : VERSION);
     pack_put_text(out, record->upstream);
     pack_put_text(out, record->repository);
     pack_put_text(out, record->tag);
@@ -362,9 +363,11 @@ void import_record_encode(const struct import_record *record, struct buf *out)
 
 bool import_record_decode(struct view bytes, struct import_record *ret_record)
 {
-    struct pack_cursor cursor = pack_begin(bytes, VERSION);
-    struct import_record record = {0};
+    struct pack_cursor cursor = {.rest = bytes};
+    uint64_t version = pack_get_number(&cursor);
+    struct import_record record = {.is_wanted = version == WANTED_VERSION};
 
+    cursor.bad |= version != VERSION && version != WANTED_VERSION;
     pack_get_text(&cursor, record.upstream, sizeof(record.upstream));
     pack_get_text(&cursor, record.repository, sizeof(record.repository));
     pack_get_text(&cursor, record.tag, sizeof(record.tag));

@@ -10,6 +10,7 @@ import pytest
 from harness.content import Made
 from harness.http import fetch
 from harness.images import blob_image
+from harness.imports import state
 from harness.model import Image
 from harness.numbers import CHUNK, falsified, put_numbers, with_numbers
 from harness.util import Gate, MiB, digest_of, noise, wait_until
@@ -107,6 +108,28 @@ def test_an_import_that_a_person_asks_for_proves_a_claim(claimed, hub):
         assert each["digest"] in Image(claimed, "hf/org/model").digests
     hub.stop()
     assert_good(claimed)
+
+
+@pytest.mark.parametrize("who", ["person", "client and person"])
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_it_proves_it_after_a_restart_too(how, who, claimed, hub):
+    """What a process began that ended in the middle; for the next one the claim was enough."""
+    files, gate, listing = FILES | {"README.md": b"# Another\n"}, Gate(), Gate()
+    hub.add("Org/Model", files)
+    hub.cdn.on("GET", "w.safetensors", head_gate=gate)
+    hub.on("GET", "/tree/", times=1, head_gate=listing)
+    with claimed.connect() as client:
+        if who == "client and person":  # its import, and then a wish
+            client.request("GET", "/v2/hf/org/model/manifests/main", PATIENT)
+            listing.wait_reached()
+        fetch(claimed.admin, "/imports?image=hf/org/model:main", "POST")
+        listing.open()
+        gate.wait_reached()
+        getattr(claimed, how)()
+    gate.open()
+    claimed.start()
+    wait_until(lambda: state(claimed, "hf/org/model:main") == "done", "its end")
+    assert_good(claimed, files, tag="main")
 
 
 def mended(mirror, digest):

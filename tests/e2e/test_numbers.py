@@ -181,6 +181,29 @@ def test_what_is_not_there_is_not_exported(first, hub):
     assert done.returncode == 1 and "was not imported here" in done.stderr and done.stdout == "", done
 
 
+def test_an_image_of_some_files_is_not_exported_as_the_whole(entrepot, hub, tmp_path):
+    commit = hub.add("Org/Model", FILES)
+    hub.tag("Org/Model", "v1")
+    models = [{"name": "org/model", "tag": "light", "include": ["*.json"]}, {"name": "org/model", "tag": "v1", "exclude": ["*.bin"]}]
+    (tmp_path / "catalog.json").write_text(json.dumps({"models": models}))
+    config = f"upstreams:\n  hf: {{type: huggingface, url: {hub.url}}}\n  depot.ai: {{type: huggingface, url: {hub.url}}}\n"
+    mirror = entrepot(None, config=config, catalog=tmp_path / "catalog.json")
+    light = imported(mirror, tag="light")
+    for name in ("org/model:light", f"org/model@{light.digest}"):
+        reply = fetch(mirror.admin, f"/numbers?image={name}")
+        detail = reply.json["errors"][0]["detail"]
+        assert reply.status == 400 and "some files of its commit only" in detail and "Import the commit" in detail, reply
+    assert fetch(mirror.admin, f"/numbers?image=org/model:{commit}").status == 404
+    whole = imported(mirror, tag=commit)  # as the sentence says
+    assert fetch(mirror.admin, f"/numbers?image=org/model:{commit}").json["index"] == whole.digest != light.digest
+    assert fetch(mirror.admin, "/numbers?image=org/model:light").status == 400
+    assert imported(mirror, tag="v1").digest == whole.digest  # whose filter leaves all of them
+    assert fetch(mirror.admin, "/numbers?image=org/model:v1").json["index"] == whole.digest
+    for name in (f"depot.ai/org/model:{commit}", f"depot.ai/org/model@{whole.digest}"):  # another one has it, and all of it
+        reply = fetch(mirror.admin, f"/numbers?image={name}")
+        assert reply.status == 404 and "was not imported here" in reply.json["errors"][0]["detail"], reply
+
+
 # -- files that say what is not so
 
 
