@@ -100,6 +100,8 @@ void layer_of_key_end(struct hasher *hasher, unsigned char ret_key[MODEL_KEY_SIZ
 struct image_record {
     char id[RECORD_REPOSITORY_SIZE]; /* as in layer_place */
     char commit[MODEL_COMMIT_SIZE];
+    bool is_claimed; /* by a numbers file, as which files the commit has; false: the hub listed them
+                      */
     struct digest index_digest;
     uint64_t index_size;
     uint64_t bytes;        /* of all files; up to INT64_MAX */

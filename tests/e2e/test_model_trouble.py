@@ -6,7 +6,7 @@ from harness.content import Made
 from harness.http import fetch
 from harness.hub import Hub
 from harness.model import Image
-from harness.util import Gate, MiB, Threads, wait_until
+from harness.util import Gate, MiB, Threads, digest_of, noise, wait_until
 
 LARGE = Made(66 * MiB + 5, 1)
 
@@ -83,6 +83,22 @@ def test_a_layer_is_not_made_of_bytes_that_the_disk_has_spoilt(mirror_of, hub):
     assert image.agrees_with({"v.safetensors": LARGE})
     reply = mirror.get(f"/v2/hf/org/second/blobs/{image.digests[0]}", keep=False)
     assert (reply.end, reply.sha256) == ("complete", image.digests[0])
+
+
+def test_the_file_that_the_disk_has_spoilt_is_named(mirror_of, hub):
+    """Not the one behind it, at which nobody has looked."""
+    files = {name: noise(5 * MiB, i) for i, name in enumerate(["a.bin", "b.bin", "c.bin"])}
+    hub.add("Org/First", {"b.bin": files["b.bin"]}, large=["b.bin"])
+    mirror = mirror_of(hub)
+    Image(mirror, "hf/org/first")
+    mirror.stop()
+    with open(mirror.path_of(digest_of(files["b.bin"])), "r+b") as file:
+        file.write(bytes([files["b.bin"][0] ^ 1]))
+    mirror.start()
+    hub.add("Org/Second", files, large=list(files))
+    assert Image(mirror, "hf/org/second", headers={"User-Agent": "skopeo/1"}).agrees_with(files)
+    messages = [line["message"] for line in mirror.log(event="import") if "damaged" in line.get("message", "")]
+    assert messages and all('the file "b.bin"' in message for message in messages), messages
 
 
 def test_a_commit_that_goes_away_while_it_is_imported(mirror_of, hub):

@@ -102,6 +102,7 @@ static struct image_record random_image(uint64_t *random)
 
     random_text(random, record.id, sizeof(record.id));
     random_commit(random, record.commit);
+    record.is_claimed = next_random(random) % 2 == 0;
     record.index_size = random_size(random);
     record.bytes = random_size(random);
     record.imported_ms = (int64_t)next_random(random); /* negative ones too */
@@ -170,7 +171,8 @@ static void assert_whole_only(recoder *recode, const struct buf *bytes)
     assert_false(is_record(recode, bytes->data, bytes->length + 1, &again));
     buf_append(&changed, bytes->data, bytes->length);
     for (size_t i = 0; i < sizeof(versions); i++) {
-        bool is_another = recode == recode_import && versions[i] == 2; /* the same, but wanted */
+        /* The same, but claimed; or wanted. */
+        bool is_another = (recode == recode_image || recode == recode_import) && versions[i] == 2;
         changed.data[0] = versions[i];
         assert_true(is_record(recode, changed.data, changed.length, &again) == is_another);
     }
@@ -272,6 +274,7 @@ static void image_record_decode__gives_what_was_encoded(void **state)
         assert_true(image_record_decode(view_of_buf(&bytes), &again));
         assert_string_equal(record.id, again.id);
         assert_string_equal(record.commit, again.commit);
+        assert_true(record.is_claimed == again.is_claimed);
         assert_true(digest_equal(&record.index_digest, &again.index_digest));
         assert_true(record.index_size == again.index_size && record.bytes == again.bytes);
         assert_true(record.imported_ms == again.imported_ms);
