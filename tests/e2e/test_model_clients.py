@@ -107,6 +107,22 @@ def test_docker_pulls_all_tags_of_a_model(tagged):
         assert files_of(client.saved(docker, f"{name}:user--fix")) == sums({"config.json": b'{"a":2}\n'})
 
 
+@pytest.mark.parametrize("name", ["docker", "podman", "skopeo"])
+def test_a_person_reads_why_the_hub_refuses(name, entrepot, hub):
+    """Of an error, clients show the message."""
+    hub.add("Org/Gated", {"config.json": b"{}"})
+    hub.repository("Org/Gated").gated = "manual"
+    with CLIENTS[name]("%s:%d" % entrepot({"hf": hub.url}).address) as client:
+        image = f"{client.mirror}/hf/org/gated"
+        with pytest.raises(AssertionError, match="ask for access on its page"):
+            if name == "docker":
+                client.pull(image)
+            elif name == "podman":
+                client.run(*client.podman(), "pull", "--tls-verify=false", image)
+            else:
+                client.run("skopeo", "copy", "--src-tls-verify=false", f"docker://{image}", "dir:out")
+
+
 def sums_of_folder(folder):
     paths = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
