@@ -12,13 +12,12 @@ from harness.http import fetch
 from harness.hub import Hub
 from harness.images import blob_image
 from harness.imports import command, state
-from harness.model import Image
+from harness.model import PATIENT, Image, having, imported
 from harness.numbers import CHUNK, falsified, put_numbers, with_numbers
 from harness.util import Gate, MiB, digest_of, noise, wait_until
 
 NUMBERS, LAYER = 1, 3
 LARGE = Made(70 * MiB + 5, 1)
-PATIENT = {"User-Agent": "skopeo/1"}
 FILES = {"README.md": b"# A model\n", "config.json": b'{"a":1}\n', "onnx/x.onnx": noise(9 * MiB, 1), "w.safetensors": LARGE}
 
 
@@ -76,10 +75,7 @@ def flip(at):
 @pytest.fixture
 def claimed(mirror_of, hub):
     """A node that has the numbers alone, with a wrong CRC32: nothing but the bytes can tell."""
-    hub.add("Org/Model", FILES)
-    first = mirror_of(hub)
-    assert_good(first)
-    numbers = numbers_of(first)
+    numbers = numbers_of(having(mirror_of(hub), hub, FILES))
     file = next(each for each in numbers["files"] if each["path"] == "w.safetensors")
     file["chunks"] = file["chunks"][:64] + ("1" if file["chunks"][64] == "0" else "0") + file["chunks"][65:]
     mirror = mirror_of(hub)
@@ -143,10 +139,7 @@ def mended(mirror, digest):
 
 @pytest.fixture
 def first(mirror_of, hub):
-    hub.add("Org/Model", FILES)
-    mirror = mirror_of(hub)
-    mirror.image = assert_good(mirror)
-    return mirror
+    return having(mirror_of(hub), hub, FILES)
 
 
 def test_numbers_that_are_lost_are_counted_again(first, hub):
@@ -240,7 +233,7 @@ def test_a_claim_of_another_size_is_passed_over(size, entrepot, hub):
     cut_import(mirror, hub, at)
     put_numbers(mirror, "sha256:" + LARGE.sha256, bytes(LARGE.read(0, LARGE.size))[:size].ljust(size, b"x"), "claimed")
     mirror.start()
-    assert Image(mirror, "hf/org/model", headers=PATIENT) and assert_good(mirror)
+    assert imported(mirror) and assert_good(mirror)
     assert hub.cdn.body_bytes("w.safetensors") == LARGE.size - at
 
 
@@ -250,7 +243,7 @@ def test_a_wrong_claim_does_not_throw_away_what_was_here_before_it(entrepot, hub
     cut_import(mirror, hub, at)
     put_numbers(mirror, "sha256:" + LARGE.sha256, falsified(bytes(LARGE.read(0, LARGE.size)), 29 * MiB), "claimed")
     mirror.start()
-    assert Image(mirror, "hf/org/model", headers=PATIENT) and assert_good(mirror)
+    assert imported(mirror) and assert_good(mirror)
     assert mirror.metric("entrepot_upstream_errors_total", reason="CHUNK_MISMATCH") > 0
     assert LARGE.size - at < hub.cdn.body_bytes("w.safetensors") < LARGE.size - at + 4 * CHUNK
 
@@ -262,7 +255,7 @@ def test_a_size_that_a_registry_made_up_does_not_end_an_import(entrepot, hub, up
     mirror = entrepot({"hf": hub.url, "docker.io": upstream.url})
     assert mirror.get(f"/v2/library/x/blobs/{digest}", headers={"Range": "bytes=0-1"}).status == 206
     with_numbers(mirror, (digest, bytes(LARGE.read(0, LARGE.size)), "claimed"))
-    assert Image(mirror, "hf/org/model", headers=PATIENT) and assert_good(mirror)
+    assert imported(mirror) and assert_good(mirror)
 
 
 # -- claims about what a commit is

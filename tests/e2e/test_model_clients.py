@@ -6,24 +6,16 @@ import json
 import pytest
 
 from harness.clients import CLIENTS, Docker, Skopeo, pull
-from harness.content import Made, as_content
+from harness.content import as_content
 from harness.estargz import read_layer
-from harness.model import Image
+from harness.model import Image, typical_files
 from harness.pypi import real_model
 from harness.readme import block
 from harness.util import MiB, noise
 
 pytestmark = pytest.mark.clients
 BUILDERS = ["docker", "podman", "buildah"]
-FILES = {
-    "README.md": b"# A model\n",
-    ".gitattributes": b"*.bin filter=lfs\n",
-    "config.json": b'{"a":1}\n',
-    "empty.txt": b"",
-    "onnx/model.onnx": noise(5 * MiB + 3, 1),
-    "tokenizer/a file with \u00fcml\u00e4uts and blanks.txt": noise(70_000, 2),
-    "model.safetensors": Made(64 * MiB + 17, 3),
-}
+FILES = typical_files(64 * MiB + 17)
 
 
 def files_of(tree):

@@ -10,7 +10,7 @@ from harness.content import Made
 from harness.entrepot import run_command
 from harness.hub import Hub
 from harness.http import Connection, fetch, send_raw
-from harness.model import Image
+from harness.model import Image, having, imported
 from harness.util import MiB, digest_of, noise, wait_until
 
 FILES = {
@@ -37,10 +37,6 @@ def numbers(mirror, *words, admin=None, **options):
     return done
 
 
-def imported(mirror, name="hf/org/model", tag="latest"):
-    return Image(mirror, name, tag, headers={"User-Agent": "skopeo/1"})
-
-
 def exported(mirror, name="hf/org/model"):
     done = numbers(mirror, "export", name)
     assert done.returncode == 0 and done.stderr == "", done
@@ -49,11 +45,7 @@ def exported(mirror, name="hf/org/model"):
 
 @pytest.fixture
 def first(mirror_of, hub):
-    """A node that has a model, and how it is there."""
-    hub.add("Org/Model", FILES)
-    mirror = mirror_of(hub)
-    mirror.image = imported(mirror)
-    return mirror
+    return having(mirror_of(hub), hub, FILES)
 
 
 @pytest.mark.parametrize("how", ["running", "at rest"])

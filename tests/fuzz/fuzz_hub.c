@@ -179,6 +179,8 @@ static void fuzz_refusal(struct view text)
     CHECK(hub_refusal_words(text, &words) == (words.length > 0) && words.length <= text.length);
     err = hub_refusal_read(403, code, view_of_buf(&words), code, &sentence);
     CHECK(err != OK && sentence.length < 1000 && is_printable(&sentence));
+    hub_refusal_of_storage(status, view_of_buf(&words), &sentence);
+    CHECK(sentence.length > 0 && sentence.length < 1000 && is_printable(&sentence));
     buf_release(&words);
     CHECK(hub_refusal_wait(rate_limit, rest, 1600000000, 7) <= HUB_REFUSAL_WAIT_MAX);
     CHECK(hub_refusal_wait(text, VIEW(""), 1600000000, 7) <= HUB_REFUSAL_WAIT_MAX);
