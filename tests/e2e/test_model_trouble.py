@@ -142,3 +142,24 @@ def test_a_tag_never_goes_back(mirror_of, hub):
     wait_until(lambda: mirror.get(f"/v2/hf/org/model/manifests/{slow}").status == 200, "the slow one is there")
     hub.stop()
     assert Image(mirror, "hf/org/model").revision == last
+
+
+def test_the_newest_import_of_a_tag_outlives_the_process(mirror_of, hub):
+    """Also when that of a commit which the branch has left has ended meanwhile."""
+    hub.add("Org/Model", {"a.txt": b"0"})
+    mirror, gates, commits = mirror_of(hub, tag_ttl="0s"), [Gate(), Gate()], []
+    Image(mirror, "hf/org/model")
+    for i, gate in enumerate(gates):
+        commits.append(hub.add("Org/Model", {f"slow{i}.txt": b"slow %d" % i}))
+        hub.on("GET", f"/resolve-cache/.*slow{i}.txt", head_gate=gate)
+        wait_until(lambda: Image(mirror, "hf/org/model") and hub.seen("GET", f"slow{i}.txt"), "it is asked for")
+    gates[0].open()
+    wait_until(lambda: mirror.metric("entrepot_imports_done_total") == 2, "the one before has ended")
+    assert mirror.get(f"/v2/hf/org/model/manifests/{commits[0]}").status == 200  # the index has all of it
+    mirror.kill()
+    mirror.start()
+    wait_until(lambda: states(mirror).get("hf/org/model:latest") == "files", "the last one goes on")
+    gates[1].open()
+    wait_until(lambda: states(mirror)["hf/org/model:latest"] == "done", "its end")
+    hub.stop()
+    assert Image(mirror, "hf/org/model").revision == commits[1]
