@@ -21,20 +21,22 @@
 #include "io/disk.h"
 #include "model/layer_hash.h"
 
-/* A file of the layer. The pass fills in `chunks`. */
+/* A file of the layer. Unless it has its numbers, the pass makes room for them, and fills them in.
+ */
 struct pass_file {
     struct view name; /* borrowed */
     uint64_t size;
     struct digest sha256;
-    struct chunk_numbers *chunks; /* owned by the pass's owner; numbers_count(size) of them */
-    bool has_numbers;             /* and they are filled in already: bytes that lay in the cache
-                                   * before must agree with them */
+    struct chunk_numbers *chunks; /* owned by the pass's owner; numbers_count(size) of them, or NULL
+                                   * before layer_pass_start() */
+    bool has_numbers;             /* they are there already: bytes that lay in the cache before must
+                                   * agree with them */
 };
 
 struct layer_pass {
     struct fetchers *fetchers; /* borrowed, as what follows up to `owner` */
     struct loop *loop;
-    const struct pass_file *files; /* in any order */
+    struct pass_file *files; /* in any order */
     size_t count;
     void (*source_of)(void *owner, size_t file, struct source *ret_source);
     void (*on_end)(struct layer_pass *pass, enum err err);

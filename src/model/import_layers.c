@@ -290,8 +290,6 @@ static void add_file(struct import_layer *layer, size_t i)
             chunk_record_release(&record);
         }
     }
-    if (!to->has_numbers && to->size > 0)
-        to->chunks = check_calloc(numbers_count(to->size), sizeof(*to->chunks));
     buf_release(&value);
 }
 

@@ -271,7 +271,9 @@ static void on_wake(struct mail *mail)
 
 /* ---- the beginning ---- */
 
-/* Lays the files out, as far as it can be done without their bytes. */
+/* Lays the files out, as far as it can be done without their bytes. A hub may say any size: room
+ * for numbers is made only when the table of contents, which has more of each chunk, is in bounds.
+ */
 static bool lay_out(struct layer_pass *pass, struct buf *problem)
 {
     struct tree_file *tree = check_calloc(pass->count + 1, sizeof(*tree));
@@ -281,15 +283,18 @@ static bool lay_out(struct layer_pass *pass, struct buf *problem)
     bool good = tree_order(tree, pass->count, &pass->order, problem) &&
                 layout_new(tree, pass->count, &pass->layout, problem);
     free(tree);
-    for (size_t i = 0; good && i < pass->count; i++) {
-        layout_set_sha256(pass->layout, i, pass->files[i].sha256.bytes);
-        if (pass->files[i].size > 0)
-            layout_set_chunks(pass->layout, i, pass->files[i].chunks);
-    }
     if (good && layout_sizes(pass->layout).toc_length > LAYOUT_TOC_MAX) {
         buf_append_text(problem, "the table of contents of a layer would be longer than 150 MiB, "
                                  "which clients refuse");
         good = false;
+    }
+    for (size_t i = 0; good && i < pass->count; i++) {
+        struct pass_file *file = &pass->files[i];
+        if (!file->has_numbers && file->size > 0)
+            file->chunks = check_calloc(numbers_count(file->size), sizeof(*file->chunks));
+        layout_set_sha256(pass->layout, i, file->sha256.bytes);
+        if (file->size > 0)
+            layout_set_chunks(pass->layout, i, file->chunks);
     }
     return good;
 }

@@ -1,5 +1,7 @@
 """Imports when something goes wrong, or too much is asked for at once."""
 
+import json
+
 import pytest
 
 from harness.content import Made
@@ -100,3 +102,15 @@ def test_a_tag_never_goes_back(mirror_of, hub):
     wait_until(lambda: mirror.get(f"/v2/hf/org/model/manifests/{slow}").status == 200, "the slow one is there")
     hub.stop()
     assert Image(mirror, "hf/org/model").revision == last
+
+
+@pytest.mark.parametrize("size", [1 << 55, 1 << 60, (1 << 63) - 1])
+def test_a_size_that_no_disk_has(size, mirror_of, hub):
+    """A hub can say anything; no room is made for the numbers of what it says."""
+    hub.add("Org/Vast", {"config.json": b"{}"})
+    entry = {"type": "file", "oid": 40 * "4", "size": size, "path": "w.bin", "lfs": {"oid": 64 * "a", "size": size}}
+    hub.on("GET", "/api/models/Org/Vast/tree/", status=200, body=json.dumps([entry]).encode())
+    mirror = mirror_of(hub)
+    reply = mirror.get("/v2/hf/org/vast/manifests/latest")
+    assert reply.status == 404 and "cannot be made an image" in reply.json["errors"][0]["message"], reply
+    assert fetch(mirror.admin, "/healthz").status == 200
