@@ -38,6 +38,7 @@ enum index_note {
     INDEX_NOTE_DOCUMENT = 5, /* by sha256: a manifest or config that was made here */
     INDEX_NOTE_IMPORT = 6,   /* by name: an import that is to be done */
     INDEX_NOTE_LAYER_OF = 7, /* by its files' names and sha256: a layer's sha256 */
+    INDEX_NOTE_TAGS = 8,     /* by repository: its tags, as the hub told them */
 };
 
 /*

@@ -6,8 +6,8 @@
  * from is still known. A commit of which anything has been lost since is not: it is imported again,
  * which costs the hub nothing for what the cache has.
  *
- * A layer that was taken over with a numbers file is known as well as one that was hashed here; an
- * image is proven when each of its layers was hashed here.
+ * What was taken over with a numbers file is known as well as what was found out here; an image is
+ * proven when the hub has listed its files, and each of its layers was hashed here.
  *
  * Reads the index several times a file of the image. Thread: any, but no serve loop.
  */

@@ -21,6 +21,10 @@
 #include "io/disk.h"
 #include "model/layer_hash.h"
 
+/* What is said of a layer that would have too long a table of contents. */
+#define LAYER_PASS_TOC_TOO_LONG                                                                    \
+    "the table of contents of a layer would be longer than 150 MiB, which clients refuse"
+
 /* A file of the layer. The pass fills in `chunks`. */
 struct pass_file {
     struct view name; /* borrowed */

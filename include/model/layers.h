@@ -26,7 +26,8 @@ enum { LAYERS_UNUSED_MAX = 256 };
 struct layers {
     pthread_mutex_t mutex; /* guards what follows */
     struct list buckets[LAYERS_BUCKETS];
-    struct list unused; /* the one used last at the end */
+    unsigned forgotten[LAYERS_BUCKETS]; /* how often, of those that belong there */
+    struct list unused;                 /* the one used last at the end */
     size_t unused_count;
     uint64_t unused_memory; /* of these, bytes */
 };
@@ -47,9 +48,13 @@ struct layer *layers_find(struct layers *layers, const struct digest *digest);
 void layers_open(struct layers *layers, struct fetchers *fetchers, const struct digest *digest,
                  struct flight_caller *caller);
 
+/* What layers_add() is told of a layer that is going to be opened. Thread: any. */
+unsigned layers_age(struct layers *layers, const struct digest *digest);
+
 /* Puts a layer into the table, which takes it over; one that is there already stays, and this one
- * is freed. Thread: any. */
-void layers_add(struct layers *layers, struct layer *layer);
+ * is freed. So is one whose age has changed since before it was opened: its record may be another
+ * one now. Thread: any. */
+void layers_add(struct layers *layers, struct layer *layer, unsigned age);
 
 /* Takes it out of the table, since its record is another one now; who has it keeps it. Thread: any.
  */

@@ -100,6 +100,8 @@ void layer_of_key_end(struct hasher *hasher, unsigned char ret_key[MODEL_KEY_SIZ
 struct image_record {
     char id[RECORD_REPOSITORY_SIZE]; /* as in layer_place */
     char commit[MODEL_COMMIT_SIZE];
+    bool is_claimed; /* by a numbers file, as which files the commit has; false: the hub listed them
+                      */
     struct digest index_digest;
     uint64_t index_size;
     uint64_t bytes;        /* of all files; up to INT64_MAX */
@@ -140,5 +142,18 @@ void import_record_key(const char *upstream, const char *repository, const char 
                        unsigned char ret_key[MODEL_KEY_SIZE]);
 void import_record_encode(const struct import_record *record, struct buf *out);
 bool import_record_decode(struct view bytes, struct import_record *ret_record);
+
+/* ---- TAGS: of a repository, as its hub told them ---- */
+
+struct tags_record {
+    int64_t checked;   /* seconds since the epoch: when the hub was asked last, */
+    int64_t confirmed; /* and when it last told */
+    struct view list;  /* of wire/tag_list; borrowed, after decoding from what was decoded */
+};
+
+void tags_record_key(const char *upstream, const char *repository,
+                     unsigned char ret_key[MODEL_KEY_SIZE]);
+void tags_record_encode(const struct tags_record *record, struct buf *out);
+bool tags_record_decode(struct view bytes, struct tags_record *ret_record);
 
 #endif

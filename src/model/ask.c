@@ -184,7 +184,7 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
 
     note_end(ask, IMPORT_REPORT_FAILED);
     import_report_set_error(&ask->report, err, sentence);
-    if (is_final(err) && (!ask->answered || ask->is_noted))
+    if (is_final(err) && (!ask->answered || ask->is_noted) && !ask->is_outdated)
         note_import(ask, false);
     if (is_gone(ask, err)) {
         index_delete_tag(store->index, name_of(ask), ask->repository, ask->tag);
@@ -239,7 +239,7 @@ static void on_import_end(struct import *import, enum err err, struct view sente
     while (!list_is_empty(asks)) {
         struct ask *ask = container_of(asks->next, struct ask, waiting);
         list_unlink(&ask->waiting);
-        if (err != ERR_STOPPING)
+        if (err != ERR_STOPPING && !ask->is_outdated) /* else the note is the newer one's */
             note_import(ask, false);
         if (err == OK)
             succeed(ask, &digest, size);
@@ -412,9 +412,7 @@ static void on_noted(struct mail *mail)
 static void ask_hub(struct ask *ask)
 {
     if (!hub_name_parse(view_of(ask->repository), &ask->name)) {
-        fail(ask, ERR_NAME_UNKNOWN,
-             VIEW("a hub's images are called org/model, model, or "
-                  "datasets/org/name"));
+        fail(ask, ERR_NAME_UNKNOWN, VIEW(HUB_NAME_FORMS));
         return;
     }
     if (!choose_revision(ask)) {

@@ -9,6 +9,17 @@
 
 /* ---- which layers there are ---- */
 
+/* Whether there may be memory for the numbers of all its files: a chunk's sha256 alone has 64
+ * digits in the table of contents, and the sizes are only what a hub says. */
+static bool is_bounded(const struct import_layer *layer)
+{
+    uint64_t chunks = 0;
+
+    for (size_t i = 0; i < layer->count; i++)
+        chunks += numbers_count(layer->import->files[layer->members[i]].listed->size);
+    return chunks <= LAYOUT_TOC_MAX / (2 * NUMBERS_SHA256);
+}
+
 bool import_layers_take(struct import *import)
 {
     struct tree_file *tree = check_calloc(import->count + 1, sizeof(*tree));
@@ -32,8 +43,11 @@ bool import_layers_take(struct import *import)
         import->layers[i].count = import->split.ends[i] - start;
         for (size_t m = start; m < import->split.ends[i]; m++)
             import->layers[i].bytes += import->files[import->split.order[m]].listed->size;
+        good &= is_bounded(&import->layers[i]);
     }
-    return true;
+    if (!good)
+        import_note_error(import, ERR_MODEL_UNFIT, VIEW(LAYER_PASS_TOC_TOO_LONG), 0);
+    return good;
 }
 
 static const struct import_file *member(const struct import_layer *layer, size_t i)
@@ -90,6 +104,21 @@ static void set_result(struct import_layer *layer, const struct layer_record *re
     layer->state = IMPORT_LAYER_DONE;
 }
 
+/* Whether that is the layer of these files. What was claimed of a layer may have been replaced by
+ * what it is; then it is another's. */
+static bool has_files(const struct import_layer *layer, const struct layer_record *record)
+{
+    bool same = record->count == layer->count;
+
+    for (size_t i = 0; same && i < layer->count; i++) {
+        const struct import_file *file = member(layer, i);
+        const struct layer_file *named = &record->files[i];
+        same = strcmp(named->name, file->listed->path) == 0 && named->size == file->listed->size &&
+               memcmp(named->sha256, file->sha256.bytes, sizeof(named->sha256)) == 0;
+    }
+    return same;
+}
+
 /* Whether the layer need not be hashed: what its framing is made of is known, and it is not a claim
  * that is to be proven. */
 static bool is_enough(const struct import *import, const struct layer_record *record)
@@ -115,7 +144,7 @@ static bool find_known(struct import_layer *layer)
         memcpy(digest.bytes, value.data, MODEL_KEY_SIZE);
     found = found && index_get_note(index, INDEX_NOTE_LAYER, digest.bytes, &bytes) &&
             layer_record_decode(view_of_buf(&bytes), &record);
-    if (found && !is_enough(layer->import, &record)) {
+    if (found && !(has_files(layer, &record) && is_enough(layer->import, &record))) {
         layer_record_release(&record);
         found = false;
     }

@@ -128,8 +128,10 @@ static void recover(struct import *import)
         end(import, import->err);
         return;
     }
-    log_message(CONFIG_LOG_INFO, "import", "%s: %s; tried again in %llu s", import->repository,
-                err_sentence(import->err), (unsigned long long)(pause / 1000));
+    bool says_more = import->sentence.length > 0;
+    log_message(CONFIG_LOG_INFO, "import", "%s: %s%s%s; tried again in %llu s", import->repository,
+                err_sentence(import->err), says_more ? ": " : "",
+                says_more ? import->sentence.data : "", (unsigned long long)(pause / 1000));
     uv_timer_start(&import->timer, on_pause_over, pause, 0);
     import->turn = IMPORT_PAUSED;
     import->thread->running--;

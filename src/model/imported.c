@@ -64,7 +64,7 @@ bool imported_find(struct index *index, const char *upstream, const char *id, co
     image_record_key(upstream, id, commit, filter, key);
     bool found = index_get_note(index, INDEX_NOTE_IMAGE, key, &value) &&
                  image_record_decode(view_of_buf(&value), &record) &&
-                 is_whole(index, &record, proven);
+                 !(proven && record.is_claimed) && is_whole(index, &record, proven);
     buf_release(&value);
     if (found)
         *ret_record = record;

@@ -195,11 +195,12 @@ static void next_file(struct layer_pass *pass)
     enum err err = end_file(pass);
 
     drop_blob(pass);
-    pass->at++;
-    if (err != OK)
+    if (err != OK) { /* of the file that is `at` */
         end(pass, err);
-    else
-        step(pass);
+        return;
+    }
+    pass->at++;
+    step(pass);
 }
 
 /* The blob as it is now: reads what is there, or waits. */
@@ -287,8 +288,7 @@ static bool lay_out(struct layer_pass *pass, struct buf *problem)
             layout_set_chunks(pass->layout, i, pass->files[i].chunks);
     }
     if (good && layout_sizes(pass->layout).toc_length > LAYOUT_TOC_MAX) {
-        buf_append_text(problem, "the table of contents of a layer would be longer than 150 MiB, "
-                                 "which clients refuse");
+        buf_append_text(problem, LAYER_PASS_TOC_TOO_LONG);
         good = false;
     }
     return good;

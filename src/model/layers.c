@@ -8,8 +8,10 @@
 void layers_init(struct layers *layers)
 {
     pthread_mutex_init(&layers->mutex, NULL);
-    for (size_t i = 0; i < LAYERS_BUCKETS; i++)
+    for (size_t i = 0; i < LAYERS_BUCKETS; i++) {
         list_init(&layers->buckets[i]);
+        layers->forgotten[i] = 0;
+    }
     list_init(&layers->unused);
     layers->unused_count = 0;
     layers->unused_memory = 0;
@@ -61,6 +63,11 @@ static struct list *bucket_of(struct layers *layers, const struct digest *digest
     return &layers->buckets[digest->bytes[0] % LAYERS_BUCKETS];
 }
 
+static unsigned *forgotten_of(struct layers *layers, const struct digest *digest)
+{
+    return &layers->forgotten[digest->bytes[0] % LAYERS_BUCKETS];
+}
+
 static struct layer *find_locked(struct layers *layers, const struct digest *digest)
 {
     struct list *bucket = bucket_of(layers, digest);
@@ -83,10 +90,19 @@ struct layer *layers_find(struct layers *layers, const struct digest *digest)
     return layer;
 }
 
-void layers_add(struct layers *layers, struct layer *layer)
+unsigned layers_age(struct layers *layers, const struct digest *digest)
 {
     pthread_mutex_lock(&layers->mutex);
-    bool is_new = find_locked(layers, &layer->digest) == NULL;
+    unsigned age = *forgotten_of(layers, digest);
+    pthread_mutex_unlock(&layers->mutex);
+    return age;
+}
+
+void layers_add(struct layers *layers, struct layer *layer, unsigned age)
+{
+    pthread_mutex_lock(&layers->mutex);
+    bool is_new =
+        find_locked(layers, &layer->digest) == NULL && age == *forgotten_of(layers, &layer->digest);
     if (is_new) {
         list_append(bucket_of(layers, &layer->digest), &layer->node);
         keep_locked(layers, layer);
@@ -100,6 +116,7 @@ void layers_forget(struct layers *layers, const struct digest *digest)
 {
     pthread_mutex_lock(&layers->mutex);
     struct layer *layer = find_locked(layers, digest);
+    ++*forgotten_of(layers, digest);
     if (layer != NULL && layer->references == 0)
         drop_locked(layers, layer);
     else if (layer != NULL)
@@ -128,6 +145,7 @@ struct opening {
     struct layers *layers;
     struct digest digest;
     struct layer *layer; /* owned, until it is in the table */
+    unsigned age;        /* before it was opened */
     enum err err;
 };
 
@@ -135,6 +153,7 @@ static void on_work(struct disk_job *job)
 {
     struct opening *opening = container_of(job, struct opening, job);
 
+    opening->age = layers_age(opening->layers, &opening->digest);
     opening->err = layer_open(opening->fetcher->store->index, &opening->digest, &opening->layer);
 }
 
@@ -144,7 +163,7 @@ static void on_done(struct disk_job *job)
     struct flight_answer answer = {.err = opening->err};
 
     if (opening->err == OK)
-        layers_add(opening->layers, opening->layer);
+        layers_add(opening->layers, opening->layer, opening->age);
     flight_finish(&opening->fetcher->store->flights, &opening->flight, &answer);
     opening->fetcher->busy--;
     free(opening);

@@ -242,6 +242,7 @@ struct taking {
     struct image image;
     struct tree_split split;
     struct layer_record *layers; /* owned; file.layer_count of them */
+    bool is_listed;              /* the hub has said here already that the commit is so */
 };
 
 static void release(struct taking *taking)
@@ -347,7 +348,7 @@ static bool layer_agrees(struct taking *taking, size_t at)
     return good;
 }
 
-static bool image_agrees(const struct taking *taking)
+static bool image_agrees(struct taking *taking)
 {
     unsigned char key[MODEL_KEY_SIZE];
     struct image_record record;
@@ -359,6 +360,7 @@ static bool image_agrees(const struct taking *taking)
     if (index_get_note(taking->store->index, INDEX_NOTE_IMAGE, key, &value) &&
         image_record_decode(view_of_buf(&value), &record)) {
         good = digest_equal(&record.index_digest, &taking->file.index_digest);
+        taking->is_listed = !record.is_claimed;
         image_record_release(&record);
     }
     buf_release(&value);
@@ -438,7 +440,9 @@ static void put_layers(struct taking *taking)
 static void put_image(const struct taking *taking)
 {
     const struct numbers_file *file = &taking->file;
-    struct image_record record = {.imported_ms = clock_wall_ms(), .layer_count = file->layer_count};
+    struct image_record record = {.is_claimed = !taking->is_listed,
+                                  .imported_ms = clock_wall_ms(),
+                                  .layer_count = file->layer_count};
 
     CHECK(view_copy(view_of(file->repository), record.id, sizeof(record.id)) &&
           view_copy(view_of(file->commit), record.commit, sizeof(record.commit)));

@@ -9,8 +9,9 @@ import pytest
 
 from harness.content import Made
 from harness.http import fetch
+from harness.hub import Hub
 from harness.images import blob_image
-from harness.imports import state
+from harness.imports import command, state
 from harness.model import PATIENT, Image, having, imported
 from harness.numbers import CHUNK, falsified, put_numbers, with_numbers
 from harness.util import Gate, MiB, digest_of, noise, wait_until
@@ -255,3 +256,63 @@ def test_a_size_that_a_registry_made_up_does_not_end_an_import(entrepot, hub, up
     assert mirror.get(f"/v2/library/x/blobs/{digest}", headers={"Range": "bytes=0-1"}).status == 206
     with_numbers(mirror, (digest, bytes(LARGE.read(0, LARGE.size)), "claimed"))
     assert imported(mirror) and assert_good(mirror)
+
+
+# -- claims about what a commit is
+
+
+def forged_index(mirror, image, changes):
+    """The digest of the image's index when its documents say other things of a layer: {was: is}."""
+
+    def made(kind, digest):
+        body = mirror.get(f"/v2/{image.name}/{kind}/{digest}").body
+        for was, is_ in known.items():
+            body = body.replace(was.encode(), is_.encode())
+        return digest_of(body)
+
+    known = dict(changes)
+    for manifest in image.manifests:
+        known[manifest["config"]["digest"]] = made("blobs", manifest["config"]["digest"])
+    for each in image.index["manifests"]:
+        known[each["digest"]] = made("manifests", each["digest"])
+    return made("manifests", image.digest)
+
+
+def test_a_claim_does_not_give_a_file_the_layer_of_another(mirror_of, hub):
+    """Which has the same name and size; whoever imports the file has its own layer."""
+    other = Made(LARGE.size, 2)
+    hub.add("Org/Own", {"w.safetensors": LARGE})
+    hub.add("Org/Model", {"w.safetensors": other})
+    forger = mirror_of(hub)
+    own, image = (Image(forger, name, headers=PATIENT) for name in ("hf/org/own", "hf/org/model"))
+    numbers = numbers_of(forger)
+    diff_ids = [each.configs[0]["rootfs"]["diff_ids"][0] for each in (image, own)]
+    numbers["index"] = forged_index(forger, image, {image.digests[0]: own.digests[0], diff_ids[0]: diff_ids[1]})
+    numbers["layers"][0] |= {"digest": own.digests[0], "diff_id": diff_ids[1]}
+    mirror = mirror_of(hub)
+    claim(mirror, numbers)
+    assert_good(mirror, {"w.safetensors": LARGE}, "hf/org/own")
+    hub.add("Org/Copy", {"w.safetensors": other})
+    assert_good(mirror, {"w.safetensors": other}, "hf/org/copy")
+
+
+def test_what_a_commit_has_is_proven_too(mirror_of, hub):
+    """Numbers of true layers, said to be another commit's: it is the hub's list that counts for a person."""
+    true, told = {"w.safetensors": Made(LARGE.size, 2)}, {"w.safetensors": LARGE}
+    with Hub() as other:
+        commit = other.add("Org/Model", told)
+        forger = mirror_of(other)
+        Image(forger, "hf/org/model", headers=PATIENT)
+        numbers = numbers_of(forger)
+    hub.add("Org/Model", true)
+    repository = hub.repository("Org/Model")
+    repository.commits[commit] = repository.resolve("main")
+    repository.commits[commit].sha = commit
+    hub.add("Org/Own", told)
+    mirror = mirror_of(hub)
+    assert_good(mirror, told, "hf/org/own")
+    claim(mirror, numbers)
+    assert_good(mirror, told, tag=commit)
+    done = command(mirror, "import", f"org/model:{commit}", "--wait")
+    assert done.returncode == 0, done
+    assert_good(mirror, true, tag=commit)

@@ -6,7 +6,7 @@ from harness.content import Made
 from harness.http import fetch
 from harness.hub import Hub
 from harness.model import Image
-from harness.util import Gate, MiB, Threads, wait_until
+from harness.util import Gate, MiB, Threads, digest_of, noise, wait_until
 
 LARGE = Made(66 * MiB + 5, 1)
 
@@ -85,6 +85,22 @@ def test_a_layer_is_not_made_of_bytes_that_the_disk_has_spoilt(mirror_of, hub):
     assert (reply.end, reply.sha256) == ("complete", image.digests[0])
 
 
+def test_the_file_that_the_disk_has_spoilt_is_named(mirror_of, hub):
+    """Not the one behind it, at which nobody has looked."""
+    files = {name: noise(5 * MiB, i) for i, name in enumerate(["a.bin", "b.bin", "c.bin"])}
+    hub.add("Org/First", {"b.bin": files["b.bin"]}, large=["b.bin"])
+    mirror = mirror_of(hub)
+    Image(mirror, "hf/org/first")
+    mirror.stop()
+    with open(mirror.path_of(digest_of(files["b.bin"])), "r+b") as file:
+        file.write(bytes([files["b.bin"][0] ^ 1]))
+    mirror.start()
+    hub.add("Org/Second", files, large=list(files))
+    assert Image(mirror, "hf/org/second", headers={"User-Agent": "skopeo/1"}).agrees_with(files)
+    messages = [line["message"] for line in mirror.log(event="import") if "damaged" in line.get("message", "")]
+    assert messages and all('the file "b.bin"' in message for message in messages), messages
+
+
 def test_a_commit_that_goes_away_while_it_is_imported(mirror_of, hub):
     """The branch stood for it for a moment: the old image is served before, meanwhile and afterwards."""
     old = {"a.txt": b"old"}
@@ -126,3 +142,24 @@ def test_a_tag_never_goes_back(mirror_of, hub):
     wait_until(lambda: mirror.get(f"/v2/hf/org/model/manifests/{slow}").status == 200, "the slow one is there")
     hub.stop()
     assert Image(mirror, "hf/org/model").revision == last
+
+
+def test_the_newest_import_of_a_tag_outlives_the_process(mirror_of, hub):
+    """Also when that of a commit which the branch has left has ended meanwhile."""
+    hub.add("Org/Model", {"a.txt": b"0"})
+    mirror, gates, commits = mirror_of(hub, tag_ttl="0s"), [Gate(), Gate()], []
+    Image(mirror, "hf/org/model")
+    for i, gate in enumerate(gates):
+        commits.append(hub.add("Org/Model", {f"slow{i}.txt": b"slow %d" % i}))
+        hub.on("GET", f"/resolve-cache/.*slow{i}.txt", head_gate=gate)
+        wait_until(lambda: Image(mirror, "hf/org/model") and hub.seen("GET", f"slow{i}.txt"), "it is asked for")
+    gates[0].open()
+    wait_until(lambda: mirror.metric("entrepot_imports_done_total") == 2, "the one before has ended")
+    assert mirror.get(f"/v2/hf/org/model/manifests/{commits[0]}").status == 200  # the index has all of it
+    mirror.kill()
+    mirror.start()
+    wait_until(lambda: states(mirror).get("hf/org/model:latest") == "files", "the last one goes on")
+    gates[1].open()
+    wait_until(lambda: states(mirror)["hf/org/model:latest"] == "done", "its end")
+    hub.stop()
+    assert Image(mirror, "hf/org/model").revision == commits[1]

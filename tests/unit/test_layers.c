@@ -26,7 +26,7 @@ static struct layer *add(const struct digest *digest)
     struct layer *layer = NULL;
 
     assert_int_equal(layer_open(catalog, digest, &layer), OK);
-    layers_add(&table, layer);
+    layers_add(&table, layer, layers_age(&table, digest));
     return layer;
 }
 
@@ -76,6 +76,23 @@ static void layers_forget__leaves_it_to_those_who_have_it(void **state)
     layers_forget(&table, &digest); /* harmless */
 }
 
+/* While it was being opened: it may be made of the old record. */
+static void layers_add__refuses_what_was_forgotten_meanwhile(void **state)
+{
+    (void)state;
+    struct digest digest = put_layer("");
+    struct layer *layer = NULL;
+
+    unsigned age = layers_age(&table, &digest);
+    assert_int_equal(layer_open(catalog, &digest, &layer), OK);
+    layers_forget(&table, &digest);
+    layers_add(&table, layer, age);
+    assert_null(layers_find(&table, &digest));
+    layer = add(&digest);
+    assert_ptr_equal(layers_find(&table, &digest), layer);
+    layers_unref(&table, layer);
+}
+
 static void layers_unref__lets_go_of_the_one_used_longest_ago(void **state)
 {
     (void)state;
@@ -111,7 +128,7 @@ static void layers_unref__keeps_to_the_memory_but_for_the_last(void **state)
     struct layer *large = NULL;
     assert_int_equal(layer_open(catalog, &one, &large), OK);
     large->memory = LAYERS_UNUSED_MEMORY + 1;
-    layers_add(&table, large);
+    layers_add(&table, large, layers_age(&table, &large->digest));
     assert_ptr_equal(layers_find(&table, &one), large); /* who had it opened finds it */
     layers_unref(&table, large);
     (void)add(&two);
@@ -130,7 +147,7 @@ static void *use(void *argument)
         if (layer == NULL) {
             if (layer_open(catalog, digest, &layer) != OK)
                 return argument;
-            layers_add(&table, layer);
+            layers_add(&table, layer, layers_age(&table, &layer->digest));
             continue;
         }
         if (!digest_equal(&layer->digest, digest) || layer->record.count != LAYER_FILES)
@@ -164,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(layers_find__gives_what_was_added),
         TEST(layers_add__keeps_the_one_that_is_there),
+        TEST(layers_add__refuses_what_was_forgotten_meanwhile),
         TEST(layers_forget__leaves_it_to_those_who_have_it),
         TEST(layers_unref__lets_go_of_the_one_used_longest_ago),
         TEST(layers_unref__keeps_to_the_memory_but_for_the_last),
