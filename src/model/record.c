@@ -8,7 +8,7 @@
 
 enum {
     VERSION = 1,
-    WANTED_VERSION = 2, /* of an import_record that is wanted; others are as they were before */
+    WANTED_VERSION = 2,  /* of an import_record that is wanted; others are as they were before */
     CLAIMED_VERSION = 2, /* of an image_record that is claimed; others are as they were before */
     FILE_BYTES_MIN = 1 + 1 + 1 + 32 /* a name's length, a name, a size, a sha256 */
 };
