@@ -114,3 +114,13 @@ def test_a_size_that_no_disk_has(size, mirror_of, hub):
     reply = mirror.get("/v2/hf/org/vast/manifests/latest")
     assert reply.status == 404 and "cannot be made an image" in reply.json["errors"][0]["message"], reply
     assert fetch(mirror.admin, "/healthz").status == 200
+
+
+def test_small_files_that_come_faster_than_they_are_stored(mirror_of, hub):
+    """They wait for the disk; none is dropped, and asked for again."""
+    files = {f"{i}.json": b"%d" % i for i in range(600)}
+    hub.add("Org/Many", files)
+    mirror = mirror_of(hub, max_fills=16)
+    image = Image(mirror, "hf/org/many", headers={"User-Agent": "skopeo/1"})
+    assert image.agrees_with(files)
+    assert len(hub.seen("GET", "/resolve/")) == 600
