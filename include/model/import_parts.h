@@ -34,11 +34,13 @@ struct import_file {
     struct import_file *next_copy; /* borrowed; the next of those, or NULL */
 };
 
-/* A slot in which small files are fetched. */
+/* A slot in which small files are fetched, and then stored. */
 struct import_small {
     struct hub_get get;
     struct import *import;
     size_t file;
+    struct blob *blob; /* counted; while it is being stored */
+    struct waiter waiter;
     bool is_busy;
 };
 
@@ -109,7 +111,7 @@ void import_note_error(struct import *import, enum err err, struct view sentence
 /* Takes the list over; false when it cannot be an image (import_note_error has been called). */
 bool import_files_take(struct import *import);
 
-/* Fetches what is not known; how many fetches run. */
+/* Fetches what is not known; how many slots are busy with that. */
 size_t import_files_run(struct import *import);
 
 void import_files_stop(struct import *import);

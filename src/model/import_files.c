@@ -122,10 +122,34 @@ bool import_files_take(struct import *import)
 
 /* ---- small files ---- */
 
+/* The bytes are stored before the slot takes another file: a hub may be faster than the disk, and
+ * what the fetchers have no room for is lost, and clients are refused meanwhile. */
+static void wait_until_stored(struct import_small *small)
+{
+    enum blob_state state = blob_look(small->blob, BLOB_OFFSET_END, &small->waiter).state;
+
+    if (state != BLOB_COMPLETE && state != BLOB_FAILED)
+        return;
+    blob_unref(small->blob);
+    small->blob = NULL;
+    small->is_busy = false;
+    import_step(small->import);
+}
+
+static void on_stored(struct mail *mail)
+{
+    struct import_small *small = container_of(mail, struct import_small, waiter.mail);
+    LOOP_CALLBACK(&small->import->thread->loop);
+
+    wait_until_stored(small);
+}
+
 /* The bytes of a file have come whole, and are its own: they go into the store, and what is to be
  * known of them into the index. */
-static void take(struct import *import, struct import_file *file, const struct buf *body)
+static void take(struct import_small *small, const struct buf *body)
 {
+    struct import *import = small->import;
+    struct import_file *file = &import->files[small->file];
     struct store *store = import->thread->store;
     const struct hub_file *listed = file->listed;
     struct chunk_record chunks = {.size = body->length};
@@ -146,9 +170,9 @@ static void take(struct import *import, struct import_file *file, const struct b
     }
     source_init_file(&source, import->upstream, import->repository, import->info.commit,
                      view_of(listed->path), &file->sha256, body->length);
-    struct blob *blob = fetcher_blob(import->thread->fetchers, &file->sha256);
-    fetcher_give(import->thread->fetchers, blob, &source, body->data, body->length, "");
-    blob_unref(blob);
+    small->blob = fetcher_blob(import->thread->fetchers, &file->sha256);
+    blob_demand_rest(small->blob, 0); /* of somebody who is filling it, too */
+    fetcher_give(import->thread->fetchers, small->blob, &source, body->data, body->length, "");
     chunk_record_encode(&chunks, &value);
     index_put_note(store->index, INDEX_NOTE_NUMBERS, git.sha256, view_of_buf(&value));
     chunk_record_release(&chunks);
@@ -167,7 +191,6 @@ static void on_small(struct hub_get *get, enum err err)
     struct buf problem = {0};
     uint8_t oid[MODEL_OID_SIZE] = {0};
 
-    small->is_busy = false;
     if (err != OK && small->file < import->next_small)
         import->next_small = small->file; /* it is to be fetched again */
     if (err == OK)
@@ -180,12 +203,16 @@ static void on_small(struct hub_get *get, enum err err)
                      " than its list says");
         import_note_error(import, ERR_DIGEST_MISMATCH, view_of_buf(&problem), 0);
     } else {
-        take(import, file, &get->body);
+        take(small, &get->body);
         import->retry = (struct import_retry){0};
     }
     buf_release(&problem);
     hub_get_release(get);
-    import_step(import);
+    small->is_busy = small->blob != NULL;
+    if (small->is_busy)
+        wait_until_stored(small);
+    else
+        import_step(import);
 }
 
 static void fetch(struct import *import, struct import_small *small, size_t index)
@@ -195,6 +222,8 @@ static void fetch(struct import *import, struct import_small *small, size_t inde
 
     small->import = import;
     small->file = index;
+    small->waiter.loop = &import->thread->loop;
+    small->waiter.mail.deliver = on_stored;
     small->is_busy = true;
     hub_path_file(&path, view_of(import->repository), view_of(import->info.commit),
                   view_of(listed->path));
@@ -221,7 +250,13 @@ size_t import_files_run(struct import *import)
 void import_files_stop(struct import *import)
 {
     for (size_t i = 0; i < IMPORT_SMALL_AT_ONCE; i++) {
-        hub_get_release(&import->small[i].get);
-        import->small[i].is_busy = false;
+        struct import_small *small = &import->small[i];
+        hub_get_release(&small->get);
+        if (small->blob != NULL) {
+            blob_unpark(small->blob, &small->waiter);
+            blob_unref(small->blob);
+            small->blob = NULL;
+        }
+        small->is_busy = false;
     }
 }

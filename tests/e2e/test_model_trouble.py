@@ -163,3 +163,13 @@ def test_the_newest_import_of_a_tag_outlives_the_process(mirror_of, hub):
     wait_until(lambda: states(mirror)["hf/org/model:latest"] == "done", "its end")
     hub.stop()
     assert Image(mirror, "hf/org/model").revision == commits[1]
+
+
+def test_small_files_that_come_faster_than_they_are_stored(mirror_of, hub):
+    """They wait for the disk; none is dropped, and asked for again."""
+    files = {f"{i}.json": b"%d" % i for i in range(600)}
+    hub.add("Org/Many", files)
+    mirror = mirror_of(hub, max_fills=16)
+    image = Image(mirror, "hf/org/many", headers={"User-Agent": "skopeo/1"})
+    assert image.agrees_with(files)
+    assert len(hub.seen("GET", "/resolve/")) == 600
