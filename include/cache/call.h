@@ -89,7 +89,8 @@ int call_status(const struct call *call);
 /* Seconds that a 429 or 503 told us to wait, or 0. During on_end. */
 uint64_t call_retry_after(const struct call *call);
 
-/* What a hub says of its refusal, for a person, borrowed; else empty. During on_end. */
+/* What a hub, or its storage, says of its refusal, for a person, borrowed; else empty. During
+ * on_end. */
 struct view call_sentence(const struct call *call);
 
 /* Where it was redirected to: a URL of another host, or of a CDN under a hub's own name, borrowed;

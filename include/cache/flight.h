@@ -50,6 +50,7 @@ struct flight_answer {
     char media_type[RECORD_MEDIA_TYPE_SIZE];
     struct bytes *bytes;  /* counted, one reference a caller; or NULL */
     bool stale;           /* the upstream could not be asked: this is what was known */
+    bool kept;            /* it need not be asked: the same */
     uint64_t retry_after; /* seconds to tell the client, or 0 */
 };
 

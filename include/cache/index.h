@@ -38,6 +38,7 @@ enum index_note {
     INDEX_NOTE_DOCUMENT = 5, /* by sha256: a manifest or config that was made here */
     INDEX_NOTE_IMPORT = 6,   /* by name: an import that is to be done */
     INDEX_NOTE_LAYER_OF = 7, /* by its files' names and sha256: a layer's sha256 */
+    INDEX_NOTE_TAGS = 8,     /* by repository: its tags, as the hub told them */
 };
 
 /*
@@ -117,6 +118,16 @@ void index_touch(struct index *index, const struct digest *digest);
 /* Notes that a complete blob's bytes matched its digest at `when_ms`: with the next write, or in a
  * while. */
 void index_verified(struct index *index, const struct digest *digest, int64_t when_ms);
+
+/*
+ * For whoever writes only if what he reads is as he thinks. From index_hold() to index_release()
+ * nothing changes but by this thread: its reads find all that was given before, and writes of other
+ * threads, and their flushes, wait until it releases. A second one who comes to hold it waits. For
+ * a moment only: what waits is kept in memory. Times of use (touch, verified) go on. Sleeps: never
+ * on a serve loop.
+ */
+void index_hold(struct index *index);
+void index_release(struct index *index);
 
 /* Posts `mail` to `loop` when every write given before is committed, or refused by the disk: when
  * reads find it. */

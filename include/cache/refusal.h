@@ -2,8 +2,8 @@
 #define CACHE_REFUSAL_H
 
 /*
- * What a hub says of its refusal while the answer comes in: its head, then its body, where some say
- * why. A part of a call. Thread: the call's loop.
+ * What a hub, or the storage that it sends us to, says of its refusal while the answer comes in:
+ * its head, then its body, where some say why. A part of a call. Thread: the call's loop.
  */
 
 #include <stdbool.h>
@@ -17,17 +17,18 @@
 
 /* All-zero: it has refused nothing. */
 struct refusal {
-    enum err err; /* OK: none */
+    enum err err; /* OK: none; a storage's is ERR_UPSTREAM_FAILED */
     unsigned status;
     uint64_t retry_after;   /* seconds to stay away, or 0 */
     struct buf sentence;    /* owned; for a person */
-    const char *repository; /* borrowed */
+    const char *repository; /* borrowed; NULL: it is a storage's */
     struct buf body;        /* owned; its beginning */
     char code[HUB_REFUSAL_CODE_SIZE];
     bool is_worded; /* its head says why */
 };
 
-/* Takes the head of an answer of that status, of 400 or more. On its on_head. */
+/* Takes the head of an answer of that status, of 400 or more; a storage's without a repository. On
+ * its on_head. */
 void refusal_read(struct refusal *refusal, struct transfer *transfer, unsigned status,
                   const char *repository);
 

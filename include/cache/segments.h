@@ -28,11 +28,12 @@ struct segments;
 struct segment_end {
     enum err err; /* OK: all that was to come of it has come */
     uint64_t retry_after_s;
-    bool answered;   /* with a good head */
-    bool progressed; /* new bytes came */
-    bool parted;     /* it had asked for a part */
-    bool is_stale;   /* of a source that was turned away from meanwhile */
-    bool is_crowded; /* refused beside others: there are to be fewer at once */
+    struct view words; /* a hub's, of the error; borrowed until the callback returns */
+    bool answered;     /* with a good head */
+    bool progressed;   /* new bytes came */
+    bool parted;       /* it had asked for a part */
+    bool is_stale;     /* of a source that was turned away from meanwhile */
+    bool is_crowded;   /* refused beside others: there are to be fewer at once */
 };
 
 struct segments_events {

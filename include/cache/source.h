@@ -70,6 +70,11 @@ void source_note_held(const struct source *source, struct index *index, const st
  * BLOB_UNKNOWN or MANIFEST_UNKNOWN. */
 enum err source_err(const struct source *source, enum err err);
 
+/* Remembers its refusal for negative_ttl, so that its clients are told; and what a hub has said of
+ * any error of a file, if anything: see absence_words(). Thread: any. */
+void source_note_err(const struct source *source, struct store *store, enum err err,
+                     struct view words);
+
 /* Whether `err` is our own: no source is to blame for it, and none would do better. */
 bool source_is_blameless(enum err err);
 

@@ -9,6 +9,7 @@
 #include "model/hub_get.h"
 #include "model/import_retry.h"
 #include "model/importer.h"
+#include "model/record.h"
 #include "wire/hub_name.h"
 
 struct ask {
@@ -41,10 +42,10 @@ struct ask {
     struct mail flushed;
 };
 
-/* The same as importer_want() of what was under way when the last process ended, but that a claim
- * is enough. Thread: any. */
-void ask_resume(struct importer *importer, struct upstream *upstream, const char *repository,
-                const char *tag);
+/* Goes on with what was under way when the last process ended, a person's as importer_want() does.
+ * Thread: any. */
+void ask_resume(struct importer *importer, struct upstream *upstream,
+                const struct import_record *record);
 
 /* How it stands, or stood when its import ended. */
 void ask_tell(struct ask *ask, struct import_report *report);

@@ -9,7 +9,8 @@
  *      |          |         |
  *      `----------+---------+--> PAUSED --> where it was; or, at last, on_end(error)
  *
- * It is QUEUED first, while there are `max_imports` others. What the index knows already is not
+ * It is QUEUED first, while `max_imports` others have the places; and again after a pause, in which
+ * others have its place: then before those that came after it. What the index knows already is not
  * done again: a file's numbers, a layer of the same files. What lies in the cache is not fetched
  * again. Thread: thread->loop.
  */
@@ -32,7 +33,7 @@ struct import_thread {
     struct fetchers *fetchers; /* borrowed, as the layers that are open */
     struct layers *layers;
     struct list imports;
-    unsigned running;  /* of them, QUEUED ones apart; at most `max_imports` */
+    unsigned running;  /* of them, QUEUED and PAUSED ones apart; at most `max_imports` */
     unsigned flushing; /* writes of the index that somebody waits for */
 };
 

@@ -20,20 +20,27 @@ enum {
     IMPORT_SMALL_MAX = 64 << 20,
 };
 
-enum import_state { IMPORT_QUEUED, IMPORT_LISTING, IMPORT_SMALL, IMPORT_LAYERS, IMPORT_WRITING };
+/* Whether it has one of the `max_imports` places. */
+enum import_turn { IMPORT_QUEUED, IMPORT_RUNS, IMPORT_PAUSED };
+
+enum import_state { IMPORT_LISTING, IMPORT_SMALL, IMPORT_LAYERS, IMPORT_WRITING };
 
 /* What is known of a file besides what the hub lists. */
 struct import_file {
     const struct hub_file *listed; /* borrowed */
     struct digest sha256;
     bool has_sha256;
+    bool is_copy; /* git calls another one the same, and that is fetched for both */
+    struct import_file *next_copy; /* borrowed; the next of those, or NULL */
 };
 
-/* A slot in which small files are fetched. */
+/* A slot in which small files are fetched, and then stored. */
 struct import_small {
     struct hub_get get;
     struct import *import;
     size_t file;
+    struct blob *blob; /* counted; while it is being stored */
+    struct waiter waiter;
     bool is_busy;
 };
 
@@ -63,7 +70,8 @@ struct import {
     char *filter; /* owned */
     bool prove;   /* as in import_start() */
     void (*on_end)(struct import *import, enum err err, struct view sentence);
-    enum import_state state;
+    enum import_turn turn;
+    enum import_state state; /* how far it has come, also while it has no place */
     bool stopped;
 
     struct hub_get page; /* LISTING */
@@ -86,7 +94,7 @@ struct import {
     uint64_t retry_after;      /* seconds */
     struct import_retry retry; /* anew with each small file, page and layer, and what a layer's pass
                                 * reads beyond those before it */
-    uv_timer_t timer;          /* PAUSED while it is active */
+    uv_timer_t timer;          /* the pause's end; or a moment, and it RUNS */
 };
 
 /* ---- what the parts tell the import ---- */
@@ -103,7 +111,7 @@ void import_note_error(struct import *import, enum err err, struct view sentence
 /* Takes the list over; false when it cannot be an image (import_note_error has been called). */
 bool import_files_take(struct import *import);
 
-/* Fetches what is not known; how many fetches run. */
+/* Fetches what is not known; how many slots are busy with that. */
 size_t import_files_run(struct import *import);
 
 void import_files_stop(struct import *import);

@@ -12,7 +12,7 @@
  *
  * `state` is one of
  *   resolving   the hub is asked which commit the tag stands for
- *   queued      max_imports others are under way
+ *   queued      max_imports others are under way; as at the beginning, so after a pause
  *   listing     and which files that has
  *   files       the small files are fetched, whose sha256 the hub does not tell
  *   layers      the bytes of the layers are read, and fetched before where they are not cached

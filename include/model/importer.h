@@ -36,7 +36,9 @@ enum { IMPORTER_ASKS_MAX = 10000 };
 
 struct importer {
     struct import_thread thread;
-    struct list asks; /* tags that are being looked into */
+    struct list asks;     /* tags that are being looked into */
+    struct list listings; /* tags that are being listed: model/listing */
+    unsigned listing_count;
     struct import_history ended;
     _Atomic uint64_t reports; /* asked for so far */
     struct mail stop, close;
@@ -81,6 +83,15 @@ void importer_want(struct importer *importer, struct upstream *upstream, const c
  * under way; ERR_BLOB_UNKNOWN, no image here has it. Thread: caller->loop.
  */
 void importer_mend(struct importer *importer, const struct digest *layer, enum err err,
+                   struct flight_caller *caller);
+
+/*
+ * Asks which tags a hub's repository has: its branches and tags, and what the catalog calls images
+ * of it. What the hub told is kept for `tag_ttl`, and while it cannot tell for `stale`. Answer:
+ * err, kept, stale, retry_after; bytes are a list of wire/tag_list, or of an error as of
+ * importer_ask(). Thread: caller->loop.
+ */
+void importer_tags(struct importer *importer, struct upstream *upstream, const char *repository,
                    struct flight_caller *caller);
 
 /* Asks how imports stand. Answer: bytes, the JSON of import_report.h; of `image` alone unless it is

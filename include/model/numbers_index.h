@@ -17,9 +17,10 @@
 
 /*
  * Appends the numbers of an imported image: of what its tag stands for now, or of its digest, or of
- * the commit that is its tag. ERR_NUMBERS_UNKNOWN, with a sentence, when it was not imported here,
- * or with some of its files only, or not all is known of it; ERR_NUMBERS_REFUSED when it has more
- * files than a numbers file may.
+ * the commit that is its tag. With a sentence: ERR_NUMBERS_UNKNOWN, when it was not imported here,
+ * or not all is known of it; ERR_NUMBERS_REFUSED, when it has some files of its commit only, or
+ * more than a numbers file may. The former because numbers files of version 1 do not say so: who
+ * takes one over notes that the commit has these files and no others.
  */
 enum err numbers_index_export(struct store *store, const struct hub_image *image, struct buf *out,
                               struct buf *problem) MUST_CHECK;
@@ -38,9 +39,10 @@ void numbers_taken_print(const struct config *config, const struct numbers_taken
 /*
  * Checks a file, and notes what it says. `as` is the upstream, repository and tag that it becomes;
  * with NULL, the first upstream that is a hub, and the file's own. What the index knows stays as it
- * is: when the file contradicts it, nothing is taken over. A commit's tag stands for the image
- * afterwards, and the given tag too, unless that stands for another already: only the hub moves
- * tags. On return reads find all of it. ERR_NUMBERS_REFUSED, with a sentence.
+ * is: when the file contradicts it, nothing is taken over, and nobody else writes between. A
+ * commit's tag stands for the image afterwards, and the given tag too, unless that stands for
+ * another already: only the hub moves tags. On return reads find all of it. ERR_NUMBERS_REFUSED,
+ * with a sentence.
  */
 enum err numbers_index_import(struct store *store, struct view json, const struct hub_image *as,
                               struct numbers_taken *ret_taken, struct buf *problem) MUST_CHECK;

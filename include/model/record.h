@@ -135,11 +135,25 @@ struct import_record {
     char repository[RECORD_REPOSITORY_SIZE]; /* its OCI name */
     char tag[RECORD_TAG_SIZE];
     int64_t since_ms; /* since the epoch */
+    bool is_wanted;   /* by a person: a claim is not enough */
 };
 
 void import_record_key(const char *upstream, const char *repository, const char *tag,
                        unsigned char ret_key[MODEL_KEY_SIZE]);
 void import_record_encode(const struct import_record *record, struct buf *out);
 bool import_record_decode(struct view bytes, struct import_record *ret_record);
+
+/* ---- TAGS: of a repository, as its hub told them ---- */
+
+struct tags_record {
+    int64_t checked;   /* seconds since the epoch: when the hub was asked last, */
+    int64_t confirmed; /* and when it last told */
+    struct view list;  /* of wire/tag_list; borrowed, after decoding from what was decoded */
+};
+
+void tags_record_key(const char *upstream, const char *repository,
+                     unsigned char ret_key[MODEL_KEY_SIZE]);
+void tags_record_encode(const struct tags_record *record, struct buf *out);
+bool tags_record_decode(struct view bytes, struct tags_record *ret_record);
 
 #endif

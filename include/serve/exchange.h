@@ -65,7 +65,8 @@ void exchange_send_view(struct exchange *exchange, struct view body);
 struct piece *exchange_pieces(struct exchange *exchange, size_t count);
 void exchange_send_pieces(struct exchange *exchange, size_t count);
 
-/* Answers with an error in the form of the OCI distribution-spec. Begins the answer. */
+/* Answers with an error in the form of the OCI distribution-spec. `detail` says more, or is ""; it
+ * stands in the message as well. Begins the answer. */
 void exchange_fail(struct exchange *exchange, enum err err, const char *detail,
                    uint64_t retry_after_s);
 

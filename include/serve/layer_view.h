@@ -47,7 +47,8 @@ struct layer_view {
 
     bool waits;             /* bytes were missing, and nobody was bringing them, */
     bool joins;             /* or somebody was */
-    uint64_t retry_after_s; /* why bytes will not come: when to try again; 0: nobody said */
+    uint64_t retry_after_s; /* why bytes will not come: when to try again; 0: nobody said; */
+    unsigned char blamed[FLIGHT_KEY_SIZE]; /* and whose error it is: a source's key, or zero */
 };
 
 /* Starts to read `layer`, taking the caller's reference over. All-zero, a view may be released. */
@@ -62,7 +63,7 @@ void layer_view_release(struct layer_view *view);
 /*
  * Whether the first byte of a file within [start, end) of the layer is here and all others seem to
  * be on their way (`*ret_ready`): then an answer may begin. If not, `waiter` is parked, and its
- * mail says to ask again. An error: it will not be, see retry_after_s.
+ * mail says to ask again. An error: it will not be, see retry_after_s and blamed.
  */
 enum err layer_view_begin(struct layer_view *view, uint64_t start, uint64_t end,
                           struct waiter *waiter, bool *ret_ready) MUST_CHECK;

@@ -8,7 +8,7 @@
  *   route -> manifest by tag:    is the tag fresh? else ask, once -.
  *         -> manifest by digest: --------------------------------+-> find -> reply
  *         -> blob:               --------------------------------'
- *         -> tag list, referrers: ask the upstream
+ *         -> tag list, referrers: ask the upstream; of a hub, the importer; it has no referrers
  *
  * Find: look at the blob; wait for it, want it, or confirm that this repository holds it, until
  * there is something to send. Every wait ends with an error in bounded time: answer_timeout, or for

@@ -44,6 +44,9 @@ struct hub_revision {
     bool is_commit; /* it is 40 lower-case hex, so it can never move */
 };
 
+/* What to tell of a repository that is none. */
+#define HUB_NAME_FORMS "a hub's images are called org/model, model, or datasets/org/name"
+
 /* Reads "org/model" or "datasets/org/name", in any case. False for what is neither: more parts,
  * "spaces/...", or what hub_is_id() refuses. */
 bool hub_name_parse(struct view repository, struct hub_name *ret_name);

@@ -23,10 +23,12 @@ enum { HUB_PATH_NEXT_MAX = 8192 }; /* bytes of a link to the next page */
  *
  *   info   /api/models/<id>/revision/<revision>
  *   tree   /api/models/<id>/tree/<revision>?recursive=True&expand=False
+ *   refs   /api/models/<id>/refs
  *   file   /<repository>/resolve/<revision>/<file>
  */
 void hub_path_info(struct buf *path, struct view repository, struct view revision);
 void hub_path_tree(struct buf *path, struct view repository, struct view revision);
+void hub_path_refs(struct buf *path, struct view repository);
 void hub_path_file(struct buf *path, struct view repository, struct view revision,
                    struct view file);
 

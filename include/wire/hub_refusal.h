@@ -38,6 +38,10 @@ enum {
 enum err hub_refusal_read(unsigned status, struct view code, struct view message,
                           struct view repository, struct buf *sentence) MUST_CHECK;
 
+/* The sentence for one of where the hub has the bytes of large files, which knows no repositories:
+ * its status, and its words if it has any. `sentence` is overwritten. */
+void hub_refusal_of_storage(unsigned status, struct view message, struct buf *sentence);
+
 /*
  * The words that stand in the body of such an answer, {"error": "..."}, for one whose head has no
  * X-Error-Message: appends them to `words`, as they are. False: it is nothing of the kind, or

@@ -202,9 +202,12 @@ static enum err on_head(struct transfer *transfer, int status)
     if (status == 429 || status == 503)
         call->retry_after = http_retry_after(transfer_field(transfer, "Retry-After"),
                                              clock_wall_s(), status == 429 ? LIMITED_PAUSE_S : 0);
-    if (status >= 400 && call->upstream->config->is_hub && !is_elsewhere(call)) {
-        refusal_read(&call->refusal, transfer, (unsigned)status, call->request.repository);
-        call->retry_after = call->refusal.retry_after;
+    if (status >= 400 && call->upstream->config->is_hub) {
+        bool elsewhere = is_elsewhere(call);
+        refusal_read(&call->refusal, transfer, (unsigned)status,
+                     elsewhere ? NULL : call->request.repository);
+        if (!elsewhere)
+            call->retry_after = call->refusal.retry_after;
     }
     return OK;
 }

@@ -326,8 +326,7 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
         uv_timer_start(&fetch->timer, on_pause_over,
                        retry_pause_ms(&fetch->retry, config, end->retry_after_s), 0);
     } else {
-        if (source_is_refusal(end->err)) /* remembered, so that its clients are told */
-            absence_note(&store->absences, source->key, end->err, config->negative_ttl);
+        source_note_err(source, store, end->err, end->words);
         if (!source_is_blameless(end->err) && next_source(fetch))
             ask_on(fetch);
         else

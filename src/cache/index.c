@@ -22,6 +22,7 @@
 #include "cache/index_env.h"
 #include "cache/index_key.h"
 #include "cache/index_read.h"
+#include "cache/index_write.h"
 
 enum {
     TOUCHES_MAX = 4096,
@@ -61,6 +62,10 @@ struct index {
     _Atomic unsigned refused_count; /* so that nobody takes the mutex to find that there are none */
     uint64_t retry_at_us;           /* the writer's */
     bool stopping;
+    bool is_held; /* by one thread, whose writes go on; */
+    pthread_t holder;
+    struct list held;        /* the others' wait here, */
+    pthread_cond_t released; /* and who wants it next */
 };
 
 struct reader {
@@ -408,9 +413,13 @@ static void *run(void *argument)
 static void queue(struct index *index, struct write *write)
 {
     pthread_mutex_lock(&index->mutex);
-    list_append(&index->queue, &write->node);
-    index->waiting++;
-    pthread_cond_signal(&index->filled);
+    if (index->is_held && !pthread_equal(index->holder, pthread_self())) {
+        list_append(&index->held, &write->node);
+    } else {
+        list_append(&index->queue, &write->node);
+        index->waiting++;
+        pthread_cond_signal(&index->filled);
+    }
     pthread_mutex_unlock(&index->mutex);
 }
 
@@ -424,69 +433,19 @@ static struct write *write_new(enum action action, enum index_table table, struc
     return write;
 }
 
-void index_put_blob(struct index *index, const struct digest *digest,
-                    const struct blob_record *record)
+void index_write_put(struct index *index, enum index_table table, struct index_key key,
+                     struct buf *value)
 {
-    struct write *write = write_new(PUT, INDEX_BLOBS, index_digest_key(digest));
+    struct write *write = write_new(PUT, table, key);
 
-    blob_record_encode(record, &write->value);
+    write->value = *value;
+    *value = (struct buf){0};
     queue(index, write);
 }
 
-void index_delete_blob(struct index *index, const struct digest *digest)
+void index_write_delete(struct index *index, enum index_table table, struct index_key key)
 {
-    queue(index, write_new(DELETE, INDEX_BLOBS, index_digest_key(digest)));
-}
-
-void index_put_tag(struct index *index, const char *upstream, const char *repository,
-                   const char *tag, const struct tag_record *record)
-{
-    struct write *write = write_new(PUT, INDEX_TAGS, index_name_key(upstream, repository, tag));
-    struct tag_record named = *record;
-
-    CHECK(view_copy(view_of(upstream), named.upstream, sizeof(named.upstream)) &&
-          view_copy(view_of(repository), named.repository, sizeof(named.repository)) &&
-          view_copy(view_of(tag), named.tag, sizeof(named.tag)));
-    tag_record_encode(&named, &write->value);
-    queue(index, write);
-}
-
-void index_delete_tag(struct index *index, const char *upstream, const char *repository,
-                      const char *tag)
-{
-    queue(index, write_new(DELETE, INDEX_TAGS, index_name_key(upstream, repository, tag)));
-}
-
-void index_put_holding(struct index *index, const char *repository, const struct digest *digest,
-                       const struct holding_record *record)
-{
-    const char *const upstreams[] = {record->upstream, ""};
-    struct holding_record named = *record;
-
-    named.repository[0] = '\0';
-    named.digest = *digest;
-    if (record->is_manifest)
-        CHECK(view_copy(view_of(repository), named.repository, sizeof(named.repository)));
-    for (size_t i = 0; i < 2; i++, named.repository[0] = '\0') {
-        struct write *write =
-            write_new(PUT, INDEX_HOLDINGS, index_holding_key(upstreams[i], repository, digest));
-        holding_record_encode(&named, &write->value);
-        queue(index, write);
-    }
-}
-
-void index_put_note(struct index *index, enum index_note note, const unsigned char key[32],
-                    struct view value)
-{
-    struct write *write = write_new(PUT, INDEX_NOTES, index_note_key(note, key));
-
-    buf_append(&write->value, value.data, value.length);
-    queue(index, write);
-}
-
-void index_delete_note(struct index *index, enum index_note note, const unsigned char key[32])
-{
-    queue(index, write_new(DELETE, INDEX_NOTES, index_note_key(note, key)));
+    queue(index, write_new(DELETE, table, key));
 }
 
 void index_touch(struct index *index, const struct digest *digest)
@@ -543,6 +502,33 @@ void index_flush_wait(struct index *index)
     sem_destroy(&done);
 }
 
+void index_hold(struct index *index)
+{
+    pthread_mutex_lock(&index->mutex);
+    while (index->is_held)
+        pthread_cond_wait(&index->released, &index->mutex);
+    index->is_held = true;
+    index->holder = pthread_self();
+    pthread_mutex_unlock(&index->mutex);
+    index_flush_wait(index); /* what the others gave before */
+}
+
+void index_release(struct index *index)
+{
+    pthread_mutex_lock(&index->mutex);
+    CHECK(index->is_held && pthread_equal(index->holder, pthread_self()));
+    index->is_held = false;
+    while (!list_is_empty(&index->held)) {
+        struct list *node = index->held.next;
+        list_unlink(node);
+        list_append(&index->queue, node);
+        index->waiting++;
+    }
+    pthread_cond_signal(&index->filled);
+    pthread_cond_signal(&index->released);
+    pthread_mutex_unlock(&index->mutex);
+}
+
 /* ---- opening and closing ---- */
 
 enum err index_open(const char *directory, struct index **ret_index, bool *ret_is_new,
@@ -557,10 +543,12 @@ enum err index_open(const char *directory, struct index **ret_index, bool *ret_i
     }
     index->bytes = index_env_bytes(&index->lmdb);
     list_init(&index->queue);
+    list_init(&index->held);
     list_init(&index->refused);
     list_init(&index->readers);
     pthread_mutex_init(&index->mutex, NULL);
     pthread_cond_init(&index->filled, NULL);
+    pthread_cond_init(&index->released, NULL);
     CHECK(pthread_key_create(&index->reader, NULL) == 0);
     CHECK(pthread_create(&index->thread, NULL, run, index) == 0);
     *ret_index = index;
@@ -569,6 +557,7 @@ enum err index_open(const char *directory, struct index **ret_index, bool *ret_i
 
 void index_close(struct index *index)
 {
+    CHECK(!index->is_held);
     pthread_mutex_lock(&index->mutex);
     index->stopping = true;
     pthread_cond_signal(&index->filled);
@@ -584,5 +573,6 @@ void index_close(struct index *index)
     index_env_close(&index->lmdb);
     pthread_mutex_destroy(&index->mutex);
     pthread_cond_destroy(&index->filled);
+    pthread_cond_destroy(&index->released);
     free(index);
 }

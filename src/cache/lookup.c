@@ -84,13 +84,11 @@ static void on_holding_end(struct call *call, enum err err)
     }
     holding->answer.err = held ? OK : source_err(source, err);
     holding->answer.retry_after = call_retry_after(call);
-    if (held) {
+    if (held)
         source_note_held(source, holding->fetcher->store->index, &holding->digest,
                          holding->answer.size, false);
-    } else if (source_is_refusal(holding->answer.err)) {
-        absence_note(&holding->fetcher->store->absences, source->key, holding->answer.err,
-                     holding->fetcher->store->config->negative_ttl);
-    }
+    else
+        source_note_err(source, holding->fetcher->store, holding->answer.err, call_sentence(call));
     holding_done(holding);
 }
 

@@ -4,6 +4,16 @@
 
 enum { LIMITED_PAUSE_S = 2 };
 
+/* What it says, as far as it has. */
+static enum err read_message(struct refusal *refusal, struct view message)
+{
+    if (refusal->repository != NULL)
+        return hub_refusal_read(refusal->status, view_of(refusal->code), message,
+                                view_of(refusal->repository), &refusal->sentence);
+    hub_refusal_of_storage(refusal->status, message, &refusal->sentence);
+    return ERR_UPSTREAM_FAILED;
+}
+
 void refusal_read(struct refusal *refusal, struct transfer *transfer, unsigned status,
                   const char *repository)
 {
@@ -16,8 +26,7 @@ void refusal_read(struct refusal *refusal, struct transfer *transfer, unsigned s
     refusal->repository = repository;
     refusal->is_worded = message.length > 0;
     (void)view_copy(transfer_field(transfer, "X-Error-Code"), refusal->code, sizeof(refusal->code));
-    refusal->err = hub_refusal_read(status, view_of(refusal->code), message, view_of(repository),
-                                    &refusal->sentence);
+    refusal->err = read_message(refusal, message);
     if (status == 503 && wait > 0) /* as a registry's does, it limits us */
         refusal->err = ERR_UPSTREAM_LIMITED;
     refusal->retry_after = refusal->err == ERR_UPSTREAM_LIMITED ? wait : 0;
@@ -36,9 +45,7 @@ void refusal_end(struct refusal *refusal)
     struct buf words = {0};
 
     if (hub_refusal_words(view_of_buf(&refusal->body), &words)) {
-        enum err err =
-            hub_refusal_read(refusal->status, view_of(refusal->code), view_of_buf(&words),
-                             view_of(refusal->repository), &refusal->sentence);
+        enum err err = read_message(refusal, view_of_buf(&words));
         if (refusal->err != ERR_UPSTREAM_LIMITED)
             refusal->err = err;
     }

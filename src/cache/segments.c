@@ -367,6 +367,7 @@ static void on_end(struct call *call, enum err err)
     struct segments *segments = segment->segments;
     struct segment_end end = {.err = end_of(segment, call, err),
                               .retry_after_s = call_retry_after(call),
+                              .words = call_sentence(call),
                               .answered = segment->answered,
                               .progressed = segment->received > 0,
                               .parted = segment->parted,

@@ -137,6 +137,16 @@ bool source_is_refusal(enum err err)
     return err == ERR_MANIFEST_UNKNOWN || err == ERR_BLOB_UNKNOWN || err == ERR_UPSTREAM_REFUSED;
 }
 
+void source_note_err(const struct source *source, struct store *store, enum err err,
+                     struct view words)
+{
+    bool is_refusal = source_is_refusal(err);
+
+    if (is_refusal || source->file[0] != '\0')
+        absence_note_words(&store->absences, source->key, err,
+                           is_refusal ? store->config->negative_ttl : 0, words);
+}
+
 bool source_is_blameless(enum err err)
 {
     return err == ERR_STOPPING || err == ERR_DISK_FULL || err == ERR_DISK_FAILED ||

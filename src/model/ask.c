@@ -131,7 +131,7 @@ static bool is_final(enum err err)
 static void note_import(struct ask *ask, bool is_under_way)
 {
     struct index *index = ask->importer->thread.store->index;
-    struct import_record record = {.since_ms = clock_wall_ms()};
+    struct import_record record = {.since_ms = clock_wall_ms(), .is_wanted = ask->is_wanted};
     unsigned char key[MODEL_KEY_SIZE];
     struct buf value = {0};
 
@@ -414,9 +414,7 @@ static void on_noted(struct mail *mail)
 static void ask_hub(struct ask *ask)
 {
     if (!hub_name_parse(view_of(ask->repository), &ask->name)) {
-        fail(ask, ERR_NAME_UNKNOWN,
-             VIEW("a hub's images are called org/model, model, or "
-                  "datasets/org/name"));
+        fail(ask, ERR_NAME_UNKNOWN, VIEW(HUB_NAME_FORMS));
         return;
     }
     if (!choose_revision(ask)) {
@@ -521,12 +519,13 @@ void importer_ask(struct importer *importer, struct upstream *upstream, const ch
     flight_join(&importer->thread.store->flights, ask.key, caller, make, &ask);
 }
 
-void ask_resume(struct importer *importer, struct upstream *upstream, const char *repository,
-                const char *tag)
+void ask_resume(struct importer *importer, struct upstream *upstream,
+                const struct import_record *record)
 {
     struct ask ask;
 
-    ask_init(&ask, importer, upstream, repository, tag);
+    ask_init(&ask, importer, upstream, record->repository, record->tag);
+    ask.is_wanted = record->is_wanted;
     ask.is_noted = true;
     flight_join(&importer->thread.store->flights, ask.key, NULL, make, &ask);
 }
@@ -548,10 +547,9 @@ static void on_wish(struct mail *mail)
         if (ask->is_wanted || ask->is_over || memcmp(ask->key, wish->key, sizeof(ask->key)) != 0)
             continue;
         ask->is_wanted = true;
+        note_import(ask, true);
         if (ask->import != NULL)
             import_prove(ask->import);
-        else if (!ask->is_noted)
-            note_import(ask, true);
     }
     free(wish);
 }

@@ -43,6 +43,37 @@ static void look_up(struct import *import, struct import_file *file)
     buf_release(&value);
 }
 
+static int compare_small(const void *left, const void *right)
+{
+    const struct import_file *a = *(struct import_file *const *)left;
+    const struct import_file *b = *(struct import_file *const *)right;
+    int order = memcmp(a->listed->git_oid, b->listed->git_oid, sizeof(a->listed->git_oid));
+
+    if (order == 0)
+        order = (a->listed->size > b->listed->size) - (a->listed->size < b->listed->size);
+    return order != 0 ? order : (a > b) - (a < b);
+}
+
+/* Links the files to be fetched that have the same bytes; the first of the list is no copy. */
+static void link_copies(struct import *import)
+{
+    struct import_file **small = check_calloc(import->count + 1, sizeof(struct import_file *));
+    size_t count = 0;
+
+    for (size_t i = 0; i < import->count; i++)
+        if (!import->files[i].has_sha256)
+            small[count++] = &import->files[i];
+    qsort(small, count, sizeof(struct import_file *), compare_small);
+    for (size_t i = 1; i < count; i++) {
+        const struct hub_file *a = small[i - 1]->listed, *b = small[i]->listed;
+        small[i]->is_copy =
+            a->size == b->size && memcmp(a->git_oid, b->git_oid, sizeof(a->git_oid)) == 0;
+        if (small[i]->is_copy)
+            small[i - 1]->next_copy = small[i];
+    }
+    free(small);
+}
+
 bool import_files_take(struct import *import)
 {
     struct buf problem = {0};
@@ -78,7 +109,9 @@ bool import_files_take(struct import *import)
                             ? "it has no files"
                             : "include and exclude of the catalog leave none of its files");
     bool good = problem.length == 0;
-    if (!good) {
+    if (good) {
+        link_copies(import);
+    } else {
         note_unfit(import, view_of_buf(&problem));
         free(import->files);
         import->files = NULL;
@@ -89,10 +122,34 @@ bool import_files_take(struct import *import)
 
 /* ---- small files ---- */
 
+/* The bytes are stored before the slot takes another file: a hub may be faster than the disk, and
+ * what the fetchers have no room for is lost, and clients are refused meanwhile. */
+static void wait_until_stored(struct import_small *small)
+{
+    enum blob_state state = blob_look(small->blob, BLOB_OFFSET_END, &small->waiter).state;
+
+    if (state != BLOB_COMPLETE && state != BLOB_FAILED)
+        return;
+    blob_unref(small->blob);
+    small->blob = NULL;
+    small->is_busy = false;
+    import_step(small->import);
+}
+
+static void on_stored(struct mail *mail)
+{
+    struct import_small *small = container_of(mail, struct import_small, waiter.mail);
+    LOOP_CALLBACK(&small->import->thread->loop);
+
+    wait_until_stored(small);
+}
+
 /* The bytes of a file have come whole, and are its own: they go into the store, and what is to be
  * known of them into the index. */
-static void take(struct import *import, struct import_file *file, const struct buf *body)
+static void take(struct import_small *small, const struct buf *body)
 {
+    struct import *import = small->import;
+    struct import_file *file = &import->files[small->file];
     struct store *store = import->thread->store;
     const struct hub_file *listed = file->listed;
     struct chunk_record chunks = {.size = body->length};
@@ -107,13 +164,15 @@ static void take(struct import *import, struct import_file *file, const struct b
     numbers_update(&numbers, body->data, body->length);
     numbers_finish(&numbers, git.sha256);
     numbers_release(&numbers);
-    memcpy(file->sha256.bytes, git.sha256, sizeof(git.sha256));
-    file->has_sha256 = true;
+    for (struct import_file *copy = file; copy != NULL; copy = copy->next_copy) {
+        memcpy(copy->sha256.bytes, git.sha256, sizeof(git.sha256));
+        copy->has_sha256 = true;
+    }
     source_init_file(&source, import->upstream, import->repository, import->info.commit,
                      view_of(listed->path), &file->sha256, body->length);
-    struct blob *blob = fetcher_blob(import->thread->fetchers, &file->sha256);
-    fetcher_give(import->thread->fetchers, blob, &source, body->data, body->length, "");
-    blob_unref(blob);
+    small->blob = fetcher_blob(import->thread->fetchers, &file->sha256);
+    blob_demand_rest(small->blob, 0); /* of somebody who is filling it, too */
+    fetcher_give(import->thread->fetchers, small->blob, &source, body->data, body->length, "");
     chunk_record_encode(&chunks, &value);
     index_put_note(store->index, INDEX_NOTE_NUMBERS, git.sha256, view_of_buf(&value));
     chunk_record_release(&chunks);
@@ -132,7 +191,6 @@ static void on_small(struct hub_get *get, enum err err)
     struct buf problem = {0};
     uint8_t oid[MODEL_OID_SIZE] = {0};
 
-    small->is_busy = false;
     if (err != OK && small->file < import->next_small)
         import->next_small = small->file; /* it is to be fetched again */
     if (err == OK)
@@ -145,12 +203,16 @@ static void on_small(struct hub_get *get, enum err err)
                      " than its list says");
         import_note_error(import, ERR_DIGEST_MISMATCH, view_of_buf(&problem), 0);
     } else {
-        take(import, file, &get->body);
+        take(small, &get->body);
         import->retry = (struct import_retry){0};
     }
     buf_release(&problem);
     hub_get_release(get);
-    import_step(import);
+    small->is_busy = small->blob != NULL;
+    if (small->is_busy)
+        wait_until_stored(small);
+    else
+        import_step(import);
 }
 
 static void fetch(struct import *import, struct import_small *small, size_t index)
@@ -160,6 +222,8 @@ static void fetch(struct import *import, struct import_small *small, size_t inde
 
     small->import = import;
     small->file = index;
+    small->waiter.loop = &import->thread->loop;
+    small->waiter.mail.deliver = on_stored;
     small->is_busy = true;
     hub_path_file(&path, view_of(import->repository), view_of(import->info.commit),
                   view_of(listed->path));
@@ -175,7 +239,8 @@ size_t import_files_run(struct import *import)
     for (size_t i = 0; i < IMPORT_SMALL_AT_ONCE; i++) {
         struct import_small *small = &import->small[i];
         for (; !small->is_busy && import->next_small < import->count; import->next_small++)
-            if (!import->files[import->next_small].has_sha256)
+            if (!import->files[import->next_small].has_sha256 &&
+                !import->files[import->next_small].is_copy)
                 fetch(import, small, import->next_small);
         running += small->is_busy;
     }
@@ -185,7 +250,13 @@ size_t import_files_run(struct import *import)
 void import_files_stop(struct import *import)
 {
     for (size_t i = 0; i < IMPORT_SMALL_AT_ONCE; i++) {
-        hub_get_release(&import->small[i].get);
-        import->small[i].is_busy = false;
+        struct import_small *small = &import->small[i];
+        hub_get_release(&small->get);
+        if (small->blob != NULL) {
+            blob_unpark(small->blob, &small->waiter);
+            blob_unref(small->blob);
+            small->blob = NULL;
+        }
+        small->is_busy = false;
     }
 }

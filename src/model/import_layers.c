@@ -253,19 +253,28 @@ static bool drop_claims(const struct import_layer *layer)
     return any;
 }
 
-/* At which file the pass has failed, and what may be done; what the hub says of it is not known
- * here. */
+/* At which file the pass has failed, and what the hub says of it, or what may be done. */
 static void describe(const struct layer_pass *pass, enum err err, struct buf *sentence)
 {
+    struct buf words = {0};
+    struct source source;
+
     if (pass->at == pass->count)
         return;
     buf_append_text(sentence, "the file ");
     problem_quote(sentence, pass->files[pass->order[pass->at]].name);
-    if (err == ERR_UPSTREAM_REFUSED)
+    pass->source_of(pass->owner, pass->order[pass->at], &source);
+    absence_words(&pass->fetchers->store->absences, source.key, err, &words);
+    if (words.length > 0) {
+        buf_append_text(sentence, ": ");
+        buf_append_view(sentence, view_of_buf(&words));
+    } else if (err == ERR_UPSTREAM_REFUSED) {
         buf_append_text(sentence,
                         ", which the hub does not let Entrepot read: its repository's page says "
                         "whether access is to be asked for; then give Entrepot a token that has it "
                         "(password_file)");
+    }
+    buf_release(&words);
 }
 
 /* A file of hours has come further, though not to its end. */

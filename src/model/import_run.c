@@ -40,16 +40,17 @@ static void on_begin(uv_timer_t *timer)
     import_step(container_of(timer, struct import, timer));
 }
 
-/* Begins with those that have waited longest, as far as there may be more at once. */
+/* Begins with the oldest, as far as there may be more at once. One that was PAUSED is older than
+ * those that came behind it, and has the next place. */
 static void begin_some(struct import_thread *thread)
 {
     for (struct list *node = thread->imports.next; node != &thread->imports; node = node->next) {
         struct import *import = import_of_node(node);
-        if (thread->running == thread->store->config->max_imports)
+        if (thread->running >= thread->store->config->max_imports)
             return;
-        if (import->state != IMPORT_QUEUED)
+        if (import->turn != IMPORT_QUEUED)
             continue;
-        import->state = IMPORT_LISTING;
+        import->turn = IMPORT_RUNS;
         thread->running++;
         uv_timer_start(&import->timer, on_begin, 0, 0); /* never from inside */
     }
@@ -58,7 +59,6 @@ static void begin_some(struct import_thread *thread)
 static void end(struct import *import, enum err err)
 {
     struct import_thread *thread = import->thread;
-    bool has_begun = import->state != IMPORT_QUEUED;
 
     uv_timer_stop(&import->timer);
     stats_subtract(STAT_IMPORTS_RUNNING, AT_ALL, 1);
@@ -67,7 +67,7 @@ static void end(struct import *import, enum err err)
     else if (err != ERR_STOPPING)
         stats_add(STAT_IMPORTS_FAILED, AT(err), 1);
     note_end(import, err);
-    thread->running -= has_begun;
+    thread->running -= import->turn == IMPORT_RUNS;
     import->on_end(import, err, view_of_buf(&import->sentence)); /* which frees it */
     begin_some(thread);
 }
@@ -112,10 +112,11 @@ static void on_pause_over(uv_timer_t *timer)
 
     import->err = OK;
     buf_clear(&import->sentence);
-    import_step(import);
+    import->turn = IMPORT_QUEUED;
+    begin_some(import->thread);
 }
 
-/* Nothing runs, and something has failed. */
+/* Nothing runs, and something has failed. Others have its place while it waits. */
 static void recover(struct import *import)
 {
     uint64_t told_s = import->retry_after, rest_s = 0, pause;
@@ -132,6 +133,9 @@ static void recover(struct import *import)
                 err_sentence(import->err), says_more ? ": " : "",
                 says_more ? import->sentence.data : "", (unsigned long long)(pause / 1000));
     uv_timer_start(&import->timer, on_pause_over, pause, 0);
+    import->turn = IMPORT_PAUSED;
+    import->thread->running--;
+    begin_some(import->thread);
 }
 
 /* ---- LISTING ---- */
@@ -243,7 +247,9 @@ static size_t count_running(struct import *import)
 
 void import_step(struct import *import)
 {
-    if (count_running(import) > 0 || uv_is_active((uv_handle_t *)&import->timer))
+    if (import->turn != IMPORT_RUNS && !import->stopped)
+        return;
+    if (count_running(import) > 0)
         return;
     if (import->stopped)
         end(import, ERR_STOPPING);
@@ -308,11 +314,11 @@ void import_result(const struct import *import, struct digest *ret_index, uint64
 
 static enum import_report_state state_of(const struct import *import)
 {
-    if (import->err != OK && uv_is_active((const uv_handle_t *)&import->timer))
+    if (import->turn == IMPORT_PAUSED)
         return IMPORT_REPORT_PAUSED;
-    switch (import->state) {
-    case IMPORT_QUEUED:
+    if (import->turn == IMPORT_QUEUED)
         return IMPORT_REPORT_QUEUED;
+    switch (import->state) {
     case IMPORT_LISTING:
         return IMPORT_REPORT_LISTING;
     case IMPORT_SMALL:

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "model/ask.h"
+#include "model/listing.h"
 
 enum { STOP_TICK_MS = 10 };
 
@@ -124,8 +125,7 @@ static void resume(struct importer *importer)
         int upstream =
             config_find_upstream(importer->thread.store->config, view_of(record->upstream));
         if (upstream >= 0 && importer->thread.store->config->upstreams[upstream].is_hub)
-            ask_resume(importer, &importer->thread.store->upstreams.list[upstream],
-                       record->repository, record->tag);
+            ask_resume(importer, &importer->thread.store->upstreams.list[upstream], record);
     }
     free(resuming.list);
 }
@@ -143,13 +143,14 @@ static void on_stop_tick(uv_timer_t *timer)
     struct importer *importer = container_of(timer, struct importer, stop_timer);
 
     stop_asks(importer);
+    listings_stop(importer);
     for (struct list *node = importer->thread.imports.next, *next;
          node != &importer->thread.imports; node = next) {
         next = node->next;
         import_stop(import_of_node(node));
     }
-    if (!list_is_empty(&importer->asks) || !list_is_empty(&importer->thread.imports) ||
-        importer->thread.flushing > 0)
+    if (!list_is_empty(&importer->asks) || !list_is_empty(&importer->listings) ||
+        !list_is_empty(&importer->thread.imports) || importer->thread.flushing > 0)
         return;
     importer->quiet = true;
 }
@@ -195,6 +196,7 @@ void importer_start(struct importer *importer, struct store *store, struct fetch
     transfers_init(&importer->thread.calls.transfers, &importer->thread.loop, store->config);
     calls_init(&importer->thread.calls);
     list_init(&importer->asks);
+    list_init(&importer->listings);
     list_init(&importer->thread.imports);
     CHECK(uv_timer_init(&importer->thread.loop.uv, &importer->stop_timer) == 0);
     ahead_init(&importer->ahead, &importer->thread.loop, catalogs, store->config, ask_ahead);

@@ -22,17 +22,13 @@ struct search {
     const struct digest *digest; /* of its index */
     struct image_record record;  /* when found: owned */
     bool found;
+    bool found_other; /* another upstream's, or one of some files of the commit: they have other
+                         keys */
 };
 
-/* An image of chosen files has another key: it is not the commit's. */
-static bool is_it(const struct search *search, const unsigned char key[32],
-                  const struct image_record *record)
+static bool is_it(const struct search *search, const struct image_record *record)
 {
-    unsigned char own[MODEL_KEY_SIZE];
-
-    image_record_key(search->upstream, record->id, record->commit, "", own);
-    return memcmp(own, key, sizeof(own)) == 0 &&
-           view_equal_nocase(view_of(record->id), view_of(search->repository)) &&
+    return view_equal_nocase(view_of(record->id), view_of(search->repository)) &&
            (search->commit != NULL ? strcmp(record->commit, search->commit) == 0
                                    : digest_equal(&record->index_digest, search->digest));
 }
@@ -40,11 +36,16 @@ static bool is_it(const struct search *search, const unsigned char key[32],
 static bool on_image(void *argument, const unsigned char key[32], struct view value)
 {
     struct search *search = argument;
+    unsigned char own[MODEL_KEY_SIZE];
     struct image_record record;
 
     if (!image_record_decode(value, &record))
         return true;
-    search->found = is_it(search, key, &record);
+    image_record_key(search->upstream, record.id, record.commit, "", own);
+    if (is_it(search, &record)) {
+        search->found = memcmp(own, key, sizeof(own)) == 0;
+        search->found_other |= !search->found;
+    }
     if (search->found)
         search->record = record;
     else
@@ -52,24 +53,46 @@ static bool on_image(void *argument, const unsigned char key[32], struct view va
     return !search->found;
 }
 
-static bool find_image(struct store *store, const struct hub_image *image,
-                       struct image_record *ret_record)
+static enum err find_image(struct store *store, const struct hub_image *image,
+                           struct image_record *ret_record)
 {
     struct search search = {.upstream = store->config->upstreams[image->upstream].name,
                             .repository = image->repository,
                             .digest = &image->digest};
+    struct holding_record holding;
     struct tag_record tag;
 
     if (!image->by_digest && hub_is_commit(view_of(image->tag))) {
         search.commit = image->tag;
     } else if (!image->by_digest) {
         if (!index_get_tag(store->index, search.upstream, image->repository, image->tag, &tag))
-            return false;
+            return ERR_NUMBERS_UNKNOWN;
         search.digest = &tag.digest;
     }
     index_each_note(store->index, INDEX_NOTE_IMAGE, on_image, &search);
     *ret_record = search.record;
-    return search.found;
+    if (search.found)
+        return OK;
+    bool is_chosen = search.found_other && search.commit == NULL &&
+                     index_get_holding(store->index, search.upstream, image->repository,
+                                       search.digest, &holding);
+    return is_chosen ? ERR_NUMBERS_REFUSED : ERR_NUMBERS_UNKNOWN;
+}
+
+/* Why there is nothing to export. */
+static void describe(const struct store *store, const struct hub_image *image, enum err err,
+                     struct buf *problem)
+{
+    char name[HUB_IMAGE_SIZE];
+
+    buf_append_text(problem, hub_image_print(store->config, image, name));
+    if (err == ERR_NUMBERS_UNKNOWN)
+        buf_append_text(problem, " was not imported here: `entrepot import` does that");
+    else
+        buf_append_text(problem, " has some files of its commit only, by include and exclude of "
+                                 "the catalog; whoever took its numbers over would give them out "
+                                 "as all there are. Import the commit itself, by its 40 digits as "
+                                 "the tag, and export that");
 }
 
 /* ---- export: what is known of it ---- */
@@ -191,20 +214,16 @@ enum err numbers_index_export(struct store *store, const struct hub_image *image
 {
     struct image_record record = {0};
     struct numbers_file file = {0};
-    char name[HUB_IMAGE_SIZE];
 
-    if (!find_image(store, image, &record)) {
-        buf_printf(
-            problem,
-            "%s was not imported here (`entrepot import` does that), or with some of its files "
-            "only, which cannot be moved",
-            hub_image_print(store->config, image, name));
-        return ERR_NUMBERS_UNKNOWN;
+    enum err err = find_image(store, image, &record);
+    if (err != OK) {
+        describe(store, image, err, problem);
+        return err;
     }
     /* An image by its digest is a commit's, whatever tag once stood for it. */
     const char *tag = image->by_digest && !image->is_tag_given ? record.commit : image->tag;
     CHECK(view_copy(view_of(tag), file.tag, sizeof(file.tag)));
-    enum err err = fill_file(store, &record, &file, problem);
+    err = fill_file(store, &record, &file, problem);
     if (err == OK)
         numbers_file_print(&file, out);
     numbers_file_release(&file);
@@ -498,7 +517,27 @@ static bool prepare(struct taking *taking, struct view json, const struct hub_im
         !numbers_file_check(&taking->file, &taking->image, &taking->split, problem))
         return false;
     make_layers(taking);
-    return check_known(taking, problem);
+    return true;
+}
+
+/* Nobody else writes meanwhile: what is known stays as it is. */
+static bool take(struct taking *taking, struct buf *problem)
+{
+    struct index *index = taking->store->index;
+
+    index_hold(index);
+    bool good = check_known(taking, problem);
+    if (good) {
+        put_numbers(taking);
+        put_layers(taking);
+        put_image(taking);
+        taking->taken.index_digest = taking->file.index_digest;
+        (void)put_tag(taking, taking->file.commit);
+        taking->taken.has_tag = put_tag(taking, taking->taken.image.tag);
+    }
+    index_release(index);
+    index_flush_wait(index);
+    return good;
 }
 
 void numbers_taken_print(const struct config *config, const struct numbers_taken *taken,
@@ -516,17 +555,9 @@ enum err numbers_index_import(struct store *store, struct view json, const struc
 {
     struct taking taking = {.store = store};
 
-    bool good = prepare(&taking, json, as, problem);
-    if (good) {
-        put_numbers(&taking);
-        put_layers(&taking);
-        put_image(&taking);
-        taking.taken.index_digest = taking.file.index_digest;
-        (void)put_tag(&taking, taking.file.commit);
-        taking.taken.has_tag = put_tag(&taking, taking.taken.image.tag);
-        index_flush_wait(store->index);
+    bool good = prepare(&taking, json, as, problem) && take(&taking, problem);
+    if (good)
         *ret_taken = taking.taken;
-    }
     release(&taking);
     return good ? OK : ERR_NUMBERS_REFUSED;
 }

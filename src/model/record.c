@@ -8,6 +8,7 @@
 
 enum {
     VERSION = 1,
+    WANTED_VERSION = 2,  /* of an import_record that is wanted; others are as they were before */
     CLAIMED_VERSION = 2, /* of an image_record that is claimed; others are as they were before */
     FILE_BYTES_MIN = 1 + 1 + 1 + 32 /* a name's length, a name, a size, a sha256 */
 };
@@ -356,7 +357,7 @@ void import_record_key(const char *upstream, const char *repository, const char 
 
 void import_record_encode(const struct import_record *record, struct buf *out)
 {
-    pack_put_number(out, VERSION);
+    pack_put_number(out, record->is_wanted ? WANTED_VERSION : VERSION);
     pack_put_text(out, record->upstream);
     pack_put_text(out, record->repository);
     pack_put_text(out, record->tag);
@@ -365,13 +366,47 @@ void import_record_encode(const struct import_record *record, struct buf *out)
 
 bool import_record_decode(struct view bytes, struct import_record *ret_record)
 {
-    struct pack_cursor cursor = pack_begin(bytes, VERSION);
-    struct import_record record = {0};
+    struct pack_cursor cursor = {.rest = bytes};
+    uint64_t version = pack_get_number(&cursor);
+    struct import_record record = {.is_wanted = version == WANTED_VERSION};
 
+    cursor.bad |= version != VERSION && version != WANTED_VERSION;
     pack_get_text(&cursor, record.upstream, sizeof(record.upstream));
     pack_get_text(&cursor, record.repository, sizeof(record.repository));
     pack_get_text(&cursor, record.tag, sizeof(record.tag));
     record.since_ms = (int64_t)pack_get_number(&cursor);
+    if (!pack_is_done(&cursor))
+        return false;
+    *ret_record = record;
+    return true;
+}
+
+/* ---- tags ---- */
+
+void tags_record_key(const char *upstream, const char *repository,
+                     unsigned char ret_key[MODEL_KEY_SIZE])
+{
+    const struct view texts[] = {VIEW("tags"), view_of(upstream), view_of(repository)};
+
+    hash_key(texts, 3, ret_key);
+}
+
+void tags_record_encode(const struct tags_record *record, struct buf *out)
+{
+    pack_put_number(out, VERSION);
+    pack_put_number(out, (uint64_t)record->checked);
+    pack_put_number(out, (uint64_t)record->confirmed);
+    pack_put_view(out, record->list);
+}
+
+bool tags_record_decode(struct view bytes, struct tags_record *ret_record)
+{
+    struct pack_cursor cursor = pack_begin(bytes, VERSION);
+    struct tags_record record = {0};
+
+    record.checked = (int64_t)pack_get_number(&cursor);
+    record.confirmed = (int64_t)pack_get_number(&cursor);
+    record.list = pack_get_view(&cursor);
     if (!pack_is_done(&cursor))
         return false;
     *ret_record = record;

@@ -83,13 +83,12 @@ bool admin_client_ask(struct admin_client *client, const char *method, const cha
 bool admin_client_read_error(const struct admin_client *client, struct buf *out)
 {
     json_t *root = json_loadb(client->answer.data, client->answer.length, 0, NULL);
-    const char *message = NULL, *detail = NULL;
+    const char *message = NULL;
 
-    bool good = root != NULL && json_unpack(root, "{s:[{s:s, s?s}]}", "errors", "message", &message,
-                                            "detail", &detail) == 0;
+    bool good =
+        root != NULL && json_unpack(root, "{s:[{s:s}]}", "errors", "message", &message) == 0;
     if (good)
-        buf_printf(out, "%s%s%s", message, detail == NULL ? "" : ": ",
-                   detail == NULL ? "" : detail);
+        buf_append_text(out, message);
     json_decref(root);
     return good;
 }

@@ -212,7 +212,8 @@ void exchange_send(struct exchange *exchange)
     exchange_send_view(exchange, view_of_buf(&exchange->body));
 }
 
-/* distribution-spec, "Error Codes": {"errors": [{"code", "message", "detail"}]}. */
+/* distribution-spec, "Error Codes": {"errors": [{"code", "message", "detail"}]}. Clients show
+ * people the message only, so it has the detail too. */
 void exchange_fail(struct exchange *exchange, enum err err, const char *detail,
                    uint64_t retry_after_s)
 {
@@ -223,6 +224,8 @@ void exchange_fail(struct exchange *exchange, enum err err, const char *detail,
     buf_printf(body, "{\"errors\":[{\"code\":\"%s\",\"message\":\"", err_code(err));
     buf_append_json(body, view_of(err_sentence(err)));
     if (detail[0] != '\0') {
+        buf_append_text(body, ": ");
+        buf_append_json(body, view_of(detail));
         buf_append_text(body, "\",\"detail\":\"");
         buf_append_json(body, view_of(detail));
     }

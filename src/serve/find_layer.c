@@ -5,9 +5,16 @@
 
 enum { TRIES_MAX = 3 }; /* how often to begin again */
 
+/* With what the hub says of it. */
 static void fail(struct request *request, enum err err)
 {
-    request->caller.answer.retry_after = request->layer.retry_after_s;
+    struct flight_answer *answer = &request->caller.answer;
+
+    bytes_unref(answer->bytes);
+    *answer = (struct flight_answer){
+        .err = err, .retry_after = request->layer.retry_after_s, .bytes = bytes_new()};
+    absence_words(&request->services->store->absences, request->layer.blamed, err,
+                  &answer->bytes->data);
     request_fail(request, err);
 }
 

@@ -82,6 +82,7 @@ static bool on_source(void *argument, const struct source *source)
     } else if (asking->err != OK) {
         asking->err = err;
         asking->view->retry_after_s = retry_after;
+        memcpy(asking->view->blamed, source->key, sizeof(source->key));
     }
     return true;
 }
@@ -349,6 +350,7 @@ enum err layer_view_begin(struct layer_view *view, uint64_t start, uint64_t end,
     *ret_ready = false;
     if (look.state == BLOB_FAILED) {
         view->retry_after_s = look.retry_after_s;
+        memcpy(view->blamed, look.held_by, sizeof(look.held_by));
         return look.err;
     }
     enum err err = see_to(view, &look);

@@ -14,6 +14,7 @@
 #include "model/image.h"
 #include "serve/find.h"
 #include "serve/request.h"
+#include "wire/tag_list.h"
 
 struct session {
     struct conn conn;
@@ -23,7 +24,8 @@ struct session {
 
 /* ---- lists ---- */
 
-/* Link to the next page, with the host and prefix that the client used: relative (E8). */
+/* Link to the next page, which `link` holds the query of, with the host and prefix that the client
+ * used: relative (E8). */
 static void link_field(struct request *request, const char *link)
 {
     const char *query = strchr(link, '?');
@@ -60,16 +62,41 @@ static void on_listed(struct mail *mail)
                        view_of_buf(&answer->bytes->data)); /* the answer's own reference */
 }
 
-/* Nothing refers to an image of a model; what tags there are its hub knows. */
-static void answer_list_of_hub(struct request *request)
+/* The tags of a hub's repository. */
+static void on_tags(struct mail *mail)
+{
+    struct request *request = container_of(mail, struct request, caller.mail);
+    struct exchange *exchange = &request->exchange;
+    const struct flight_answer *answer = &request->caller.answer;
+    struct buf next = {0};
+    LOOP_CALLBACK(request->caller.loop);
+
+    if (answer->err != OK) {
+        request_fail(request, answer->err);
+        return;
+    }
+    if (!tag_list_print(view_of_buf(&answer->bytes->data), view_of(request->route.repository),
+                        view_of(request->route.query), &exchange->body, &next)) {
+        request_fail(request, ERR_BAD_REQUEST);
+        return;
+    }
+    exchange->outcome = answer->stale ? STATS_STALE : answer->kept ? STATS_HIT : STATS_MISS;
+    if (exchange->outcome == STATS_MISS && request->caller.joined)
+        exchange->outcome = STATS_COLLAPSED;
+    exchange_head(exchange, 200, exchange->body.length, "application/json");
+    if (next.length > 0)
+        link_field(request, next.data);
+    buf_release(&next);
+    request_common_fields(request);
+    exchange_send(exchange);
+}
+
+/* Nothing refers to an image of a model. */
+static void answer_no_referrers(struct request *request)
 {
     static const char none[] =
         "{\"schemaVersion\":2,\"mediaType\":\"" IMAGE_INDEX_TYPE "\",\"manifests\":[]}";
 
-    if (request->route.kind == ROUTE_TAGS) {
-        request_fail(request, ERR_TAGS_UNSUPPORTED);
-        return;
-    }
     buf_append_text(&request->exchange.body, none);
     exchange_head(&request->exchange, 200, sizeof(none) - 1, IMAGE_INDEX_TYPE);
     exchange_send(&request->exchange);
@@ -81,8 +108,13 @@ static void find_list(struct request *request)
     struct upstream *upstream = &services->store->upstreams.list[request->route.upstream];
     char text[DIGEST_TEXT_SIZE], path[DIGEST_TEXT_SIZE + 16] = "tags/list";
 
+    if (upstream->config->is_hub && request->route.kind == ROUTE_TAGS) {
+        request->caller.mail.deliver = on_tags;
+        importer_tags(services->importer, upstream, request->route.repository, &request->caller);
+        return;
+    }
     if (upstream->config->is_hub) {
-        answer_list_of_hub(request);
+        answer_no_referrers(request);
         return;
     }
     if (request->route.kind == ROUTE_REFERRERS)

@@ -25,24 +25,29 @@ static void put_parts(struct buf *path, struct view text)
     }
 }
 
-static void put_api_path(struct buf *path, struct view repository, const char *what,
-                         struct view revision)
+static void put_api_path(struct buf *path, struct view repository, const char *what)
 {
     buf_append_text(path, take(&repository, VIEW("datasets/")) ? "/api/datasets/" : "/api/models/");
     put_parts(path, repository);
-    buf_printf(path, "/%s/", what);
-    http_percent_encode(path, revision);
+    buf_printf(path, "/%s", what);
 }
 
 void hub_path_info(struct buf *path, struct view repository, struct view revision)
 {
-    put_api_path(path, repository, "revision", revision);
+    put_api_path(path, repository, "revision/");
+    http_percent_encode(path, revision);
 }
 
 void hub_path_tree(struct buf *path, struct view repository, struct view revision)
 {
-    put_api_path(path, repository, "tree", revision);
+    put_api_path(path, repository, "tree/");
+    http_percent_encode(path, revision);
     buf_append_text(path, "?recursive=True&expand=False");
+}
+
+void hub_path_refs(struct buf *path, struct view repository)
+{
+    put_api_path(path, repository, "refs");
 }
 
 void hub_path_file(struct buf *path, struct view repository, struct view revision, struct view file)

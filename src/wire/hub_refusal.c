@@ -96,6 +96,17 @@ enum err hub_refusal_read(unsigned status, struct view code, struct view message
     return err;
 }
 
+void hub_refusal_of_storage(unsigned status, struct view message, struct buf *sentence)
+{
+    message = view_trim(message);
+    buf_clear(sentence);
+    buf_printf(sentence, "the storage that the hub has sent us to answered with status %u", status);
+    if (message.length > 0) {
+        buf_append_text(sentence, "; its own words: ");
+        put_words(sentence, message);
+    }
+}
+
 bool hub_refusal_words(struct view body, struct buf *words)
 {
     static const struct bounded_json_limits limits = {.containers = 100, .values = 1000};

@@ -12,14 +12,13 @@ from harness.content import Made
 from harness.http import fetch
 from harness.hub import Hub
 from harness.images import blob_image
-from harness.imports import command
-from harness.model import Image
+from harness.imports import command, state
+from harness.model import PATIENT, Image, having, imported
 from harness.numbers import CHUNK, falsified, put_numbers, with_numbers
 from harness.util import Gate, MiB, digest_of, noise, wait_until
 
 NUMBERS, LAYER = 1, 3
 LARGE = Made(70 * MiB + 5, 1)
-PATIENT = {"User-Agent": "skopeo/1"}
 FILES = {"README.md": b"# A model\n", "config.json": b'{"a":1}\n', "onnx/x.onnx": noise(9 * MiB, 1), "w.safetensors": LARGE}
 
 
@@ -76,10 +75,7 @@ def flip(at):
 
 @pytest.fixture
 def first(mirror_of, hub):
-    hub.add("Org/Model", FILES)
-    mirror = mirror_of(hub)
-    mirror.image = assert_good(mirror)
-    return mirror
+    return having(mirror_of(hub), hub, FILES)
 
 
 @pytest.fixture
@@ -121,6 +117,28 @@ def test_an_import_that_a_person_asks_for_proves_a_claim(claimed, hub):
         assert each["digest"] in Image(claimed, "hf/org/model").digests
     hub.stop()
     assert_good(claimed)
+
+
+@pytest.mark.parametrize("who", ["person", "client and person"])
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_it_proves_it_after_a_restart_too(how, who, claimed, hub):
+    """What a process began that ended in the middle; for the next one the claim was enough."""
+    files, gate, listing = FILES | {"README.md": b"# Another\n"}, Gate(), Gate()
+    hub.add("Org/Model", files)
+    hub.cdn.on("GET", "w.safetensors", head_gate=gate)
+    hub.on("GET", "/tree/", times=1, head_gate=listing)
+    with claimed.connect() as client:
+        if who == "client and person":  # its import, and then a wish
+            client.request("GET", "/v2/hf/org/model/manifests/main", PATIENT)
+            listing.wait_reached()
+        fetch(claimed.admin, "/imports?image=hf/org/model:main", "POST")
+        listing.open()
+        gate.wait_reached()
+        getattr(claimed, how)()
+    gate.open()
+    claimed.start()
+    wait_until(lambda: state(claimed, "hf/org/model:main") == "done", "its end")
+    assert_good(claimed, files, tag="main")
 
 
 def mended(mirror, digest):
@@ -222,7 +240,7 @@ def test_a_claim_of_another_size_is_passed_over(size, entrepot, hub):
     cut_import(mirror, hub, at)
     put_numbers(mirror, "sha256:" + LARGE.sha256, bytes(LARGE.read(0, LARGE.size))[:size].ljust(size, b"x"), "claimed")
     mirror.start()
-    assert Image(mirror, "hf/org/model", headers=PATIENT) and assert_good(mirror)
+    assert imported(mirror) and assert_good(mirror)
     assert hub.cdn.body_bytes("w.safetensors") == LARGE.size - at
 
 
@@ -232,7 +250,7 @@ def test_a_wrong_claim_does_not_throw_away_what_was_here_before_it(entrepot, hub
     cut_import(mirror, hub, at)
     put_numbers(mirror, "sha256:" + LARGE.sha256, falsified(bytes(LARGE.read(0, LARGE.size)), 29 * MiB), "claimed")
     mirror.start()
-    assert Image(mirror, "hf/org/model", headers=PATIENT) and assert_good(mirror)
+    assert imported(mirror) and assert_good(mirror)
     assert mirror.metric("entrepot_upstream_errors_total", reason="CHUNK_MISMATCH") > 0
     assert LARGE.size - at < hub.cdn.body_bytes("w.safetensors") < LARGE.size - at + 4 * CHUNK
 
@@ -244,7 +262,7 @@ def test_a_size_that_a_registry_made_up_does_not_end_an_import(entrepot, hub, up
     mirror = entrepot({"hf": hub.url, "docker.io": upstream.url})
     assert mirror.get(f"/v2/library/x/blobs/{digest}", headers={"Range": "bytes=0-1"}).status == 206
     with_numbers(mirror, (digest, bytes(LARGE.read(0, LARGE.size)), "claimed"))
-    assert Image(mirror, "hf/org/model", headers=PATIENT) and assert_good(mirror)
+    assert imported(mirror) and assert_good(mirror)
 
 
 # -- claims about what a commit is

@@ -143,6 +143,35 @@ def test_the_real_client_understands_the_refusals(hub, tmp_path):
     assert not any("authorization" in request.headers for request in hub.cdn.requests)
 
 
+LIST_REFS = """
+import json, sys
+from huggingface_hub import list_repo_refs
+for id, kind in json.loads(sys.argv[1]):
+    refs = list_repo_refs(id, repo_type=kind, include_pull_requests=True)
+    rows = (refs.branches, refs.tags, refs.converts, refs.pull_requests)
+    print(json.dumps([[[ref.name, ref.ref, ref.target_commit] for ref in row] for row in rows]))
+"""
+
+
+def test_the_real_client_lists_branches_and_tags(hub, tmp_path):
+    main = hub.add("Org/Model", {"README.md": b"one"})
+    other = hub.add("Org/Model", {"README.md": b"two"}, revision="user/fix")
+    pull = hub.add("Org/Model", {"README.md": b"three"}, revision="refs/pr/1")
+    hub.tag("Org/Model", "v1", "user/fix")
+    data = hub.add("Org/Set", {"README.md": b"data"}, kind="datasets")
+    run = run_client(hub.url, tmp_path, LIST_REFS, json.dumps([("Org/Model", "model"), ("Org/Set", "dataset")]))
+    assert run.returncode == 0, run.stderr
+    assert [json.loads(line) for line in run.stdout.splitlines()] == [
+        [
+            [["main", "refs/heads/main", main], ["user/fix", "refs/heads/user/fix", other]],
+            [["v1", "refs/tags/v1", other]],
+            [],
+            [["refs/pr/1", "refs/pr/1", pull]],
+        ],
+        [[["main", "refs/heads/main", data]], [], [], []],
+    ]
+
+
 # ---- without ----
 
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness.http import fetch
 from harness.imports import command, imports, state
 from harness.model import Image
 from harness.util import Gate, MiB, Threads, noise, wait_until
@@ -260,8 +261,44 @@ def test_a_gate_before_large_files_only_is_told_with_the_file(mirror_of, hub):
     hub.add("Org/Gated", {"onnx/model.onnx": noise(MiB, 1)}, large=["onnx/model.onnx"])
     hub.repository("Org/Gated").gated = "manual"
     done = command(mirror_of(hub), "import", "org/gated", "--wait")
-    assert done.returncode == 1 and '"onnx/model.onnx", which the hub does not let' in done.stderr, done
-    assert "password_file" in done.stderr
+    assert done.returncode == 1 and '"onnx/model.onnx": the hub says that access to Org/Gated' in done.stderr, done
+    assert "password_file" in done.stderr and "own words: Access to model Org/Gated is restricted" in done.stderr, done
+
+
+def test_what_a_hub_says_of_a_large_file_is_passed_on(mirror_of, hub):
+    """To whoever waits for the import; to whoever asks for the layer, which is known, later, and once more."""
+    files, words = {"model.onnx": noise(5 * MiB, 1)}, "Sorry, this file is in quarantine"
+    hub.add("Org/Model", files)
+    hub.on("GET", "/resolve/.*model.onnx", status=403, headers=[("X-Error-Message", words)])
+    first = mirror_of(hub)
+    reply = first.get(LATEST, headers=PATIENT)
+    detail = reply.json["errors"][0]["detail"]
+    assert reply.status == 404 and f"own words: {words}" in detail and '"model.onnx"' in detail, reply
+    assert words in imports(first)[0]["error"]
+    hub.healthy()
+    assert command(first, "import", "org/model", "--wait").returncode == 0
+    second, numbers = mirror_of(hub), fetch(first.admin, "/numbers?image=org/model").body
+    assert fetch(second.admin, "/numbers", "POST", body=numbers).status == 200
+    (digest,) = Image(first, "hf/org/model").digests
+    hub.on("GET", "/resolve/.*model.onnx", status=401, headers=[("X-Error-Message", words)])
+    replies = [second.get(f"/v2/hf/org/model/blobs/{digest}") for _ in range(2)]
+    for reply in replies:
+        assert reply.status == 404 and f"own words: {words}" in reply.json["errors"][0]["detail"], reply
+    assert len(hub.seen("GET", "/resolve/.*model.onnx")) == 3  # of which the first import had one, the next another
+
+
+def test_what_a_hubs_storage_says_is_passed_on(mirror_of, hub):
+    """It refuses a signed URL, and a fresh one: the hub is there, and so are its files; its words are a help."""
+    files = {"model.onnx": noise(MiB, 1)}
+    hub.add("Org/Model", files)
+    hub.cdn.on("GET", "model.onnx", status=403, headers=[("X-Error-Message", "Not from your country")])
+    mirror = mirror_of(hub)
+    assert command(mirror, "import", "org/model").returncode == 0
+    report = wait_until(lambda: paused(mirror), "it pauses")
+    assert '"model.onnx": the storage that the hub has sent us to answered with status 403' in report["error"]
+    assert "own words: Not from your country" in report["error"]
+    hub.cdn.healthy()
+    wait_until(lambda: state(mirror) == "done", "it is imported")
 
 
 @pytest.mark.parametrize("name", ["\x1b]0;x\x07/.wh.x", "\u009b31m/.wh.x", "\u00e4" * 200 + "/.wh.x"])

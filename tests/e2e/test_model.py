@@ -89,6 +89,17 @@ def test_a_file_of_two_models_is_stored_once_and_is_one_layer(mirror_of, hub):
     assert hub.cdn.body_bytes() == LARGE["model-1.safetensors"].size
 
 
+@pytest.mark.parametrize("hiccups", [0, 1])
+def test_the_same_small_file_in_many_places_is_fetched_once(hiccups, mirror_of, hub):
+    files = {f"{i}/__init__.py": b"# the same\n" for i in range(20)} | {"a.txt": b"a", "x.safetensors": b"# the same\n"}
+    hub.add("Org/Model", files)
+    hub.on("GET", "/resolve/.*__init__", times=hiccups, status=500)
+    image = Image(mirror_of(hub), "hf/org/model", headers={"User-Agent": "skopeo/1"})
+    assert image.agrees_with(files)
+    assert hub.sent("/resolve-cache/") == len(b"# the same\n") + len(b"a") and hub.cdn.body_bytes() == 0
+    assert len(hub.seen("GET", "/resolve/.*__init__")) == hiccups + 1
+
+
 def test_twenty_ask_and_one_imports(mirror_of, hub):
     hub.add("Org/Model", SMALL | LARGE)
     mirror, gate = mirror_of(hub), Gate()
@@ -233,11 +244,10 @@ def test_a_request_may_write_a_name_in_any_case(entrepot, hub):
     assert (reply.status, reply.sha256) == (200, image.digests[0])
 
 
-def test_lists_of_a_hub(mirror_of, hub):
+def test_nothing_refers_to_a_model(mirror_of, hub):
     hub.add("Org/Model", SMALL)
     mirror = mirror_of(hub)
     assert mirror.get("/v2/hf/org/model/referrers/sha256:" + "0" * 64).json["manifests"] == []
-    assert mirror.get("/v2/hf/org/model/tags/list").status == 404
     assert not hub.requests
 
 

@@ -3,21 +3,13 @@
 import pytest
 
 from harness.buildkit import BuildKit
-from harness.content import Made, as_content
+from harness.content import as_content
 from harness.entrepot import run_command
-from harness.model import Image
-from harness.util import Gate, MiB, Threads, noise
+from harness.model import imported, typical_files
+from harness.util import Gate, MiB, Threads
 
 pytestmark = pytest.mark.clients
-FILES = {
-    "README.md": b"# A model\n",
-    ".gitattributes": b"*.bin filter=lfs\n",
-    "config.json": b'{"a":1}\n',
-    "empty.txt": b"",
-    "onnx/model.onnx": noise(5 * MiB + 3, 1),
-    "tokenizer/a file with \u00fcml\u00e4uts and blanks.txt": noise(70_000, 2),
-    "model.safetensors": Made(100 * MiB + 17, 3),
-}
+FILES = typical_files(100 * MiB + 17)
 HUB = "  {name}:\n    type: huggingface\n    url: {url}\n"
 ALL = [name for name in FILES if name != ".gitattributes"]
 
@@ -72,7 +64,7 @@ def test_what_a_dockerfile_says(builder, hub):
 def test_one_file_is_read_lazily_by_way_of_a_node_with_the_numbers(mirror, mirror_of, hub):
     """Of a model of 110 MB, the builder reads tables of contents and what lies about the file; the node fetches the
     chunks that these are in."""
-    Image(mirror, "hf/org/model", headers={"User-Agent": "skopeo/1"})
+    imported(mirror)
     second = mirror_of(hub)
     hand_over_numbers(mirror, second)
     before = hub.sent("/resolve-cache/|\\?response")

@@ -5,25 +5,17 @@ import json
 
 import pytest
 
-from harness.clients import CLIENTS, Skopeo, pull
-from harness.content import Made, as_content
+from harness.clients import CLIENTS, Docker, Skopeo, pull
+from harness.content import as_content
 from harness.estargz import read_layer
-from harness.model import Image
+from harness.model import Image, typical_files
 from harness.pypi import real_model
 from harness.readme import block
 from harness.util import MiB, noise
 
 pytestmark = pytest.mark.clients
 BUILDERS = ["docker", "podman", "buildah"]
-FILES = {
-    "README.md": b"# A model\n",
-    ".gitattributes": b"*.bin filter=lfs\n",
-    "config.json": b'{"a":1}\n',
-    "empty.txt": b"",
-    "onnx/model.onnx": noise(5 * MiB + 3, 1),
-    "tokenizer/a file with \u00fcml\u00e4uts and blanks.txt": noise(70_000, 2),
-    "model.safetensors": Made(64 * MiB + 17, 3),
-}
+FILES = typical_files(64 * MiB + 17)
 
 
 def files_of(tree):
@@ -82,6 +74,45 @@ def test_an_image_is_built_from_a_model(name, mirror):
 def test_a_model_is_pulled(name, mirror):
     image = "%s:%d/hf/org/model:latest" % mirror.address
     assert files_of(pull(name, mirror.address, image)) == sums(FILES)
+
+
+@pytest.fixture
+def tagged(hub, mirror):
+    hub.tag("Org/Model", "v1.0")
+    hub.add("Org/Model", {"config.json": b'{"a":2}\n'}, revision="user/fix")
+    return mirror
+
+
+def test_skopeo_lists_the_tags_of_a_model(tagged):
+    with Skopeo("%s:%d" % tagged.address) as client:
+        image = f"docker://{client.mirror}/hf/org/model"
+        listed = json.loads(client.run("skopeo", "list-tags", "--tls-verify=false", image))
+    assert listed["Tags"] == ["latest", "user--fix", "v1.0"]
+
+
+def test_docker_pulls_all_tags_of_a_model(tagged):
+    with Docker("%s:%d" % tagged.address) as client, client.serving() as docker:
+        name = f"{client.mirror}/hf/org/model"
+        client.run(*docker, "pull", "-a", name)
+        tags = client.run(*docker, "images", "--format", "{{.Tag}}", name).split()
+        assert sorted(tags) == ["latest", "user--fix", "v1.0"]
+        assert files_of(client.saved(docker, f"{name}:user--fix")) == sums({"config.json": b'{"a":2}\n'})
+
+
+@pytest.mark.parametrize("name", ["docker", "podman", "skopeo"])
+def test_a_person_reads_why_the_hub_refuses(name, entrepot, hub):
+    """Of an error, clients show the message."""
+    hub.add("Org/Gated", {"config.json": b"{}"})
+    hub.repository("Org/Gated").gated = "manual"
+    with CLIENTS[name]("%s:%d" % entrepot({"hf": hub.url}).address) as client:
+        image = f"{client.mirror}/hf/org/gated"
+        with pytest.raises(AssertionError, match="ask for access on its page"):
+            if name == "docker":
+                client.pull(image)
+            elif name == "podman":
+                client.run(*client.podman(), "pull", "--tls-verify=false", image)
+            else:
+                client.run("skopeo", "copy", "--src-tls-verify=false", f"docker://{image}", "dir:out")
 
 
 def sums_of_folder(folder):

@@ -4,6 +4,7 @@ import pytest
 
 from harness.content import Made
 from harness.http import fetch
+from harness.hub import Hub
 from harness.model import Image
 from harness.util import Gate, MiB, Threads, digest_of, noise, wait_until
 
@@ -38,6 +39,31 @@ def test_more_models_than_may_be_imported_at_once(mirror_of, hub):
     wait_until(lambda: list(states(mirror).values()) == ["done"] * 4, "all are done")
     for name in names:
         assert Image(mirror, name).agrees_with({"name.txt": name.encode()})
+
+
+def test_an_import_that_a_hub_puts_off_gives_its_place_up(entrepot, hub):
+    """It kept it for as long as four hours; then it waits for its turn again, before those that came later."""
+    gate = Gate()
+    with Hub("127.0.0.4", "127.0.0.5", "127.0.0.6") as slow:
+        slow.add("Org/Slow", {"a.txt": b"a"})
+        slow.on("GET", "/tree/", times=1, status=429, headers=[("Retry-After", "1")])
+        for i in range(2):
+            hub.add(f"Org/Model{i}", {f"{i}.txt": b"%d" % i})
+        hub.on("GET", "/resolve-cache/.*0.txt", head_gate=gate)
+        urls = {"slow": slow.url, "hf": hub.url}
+        hubs = "".join(f"  {name}: {{type: huggingface, url: {url}}}\n" for name, url in urls.items())
+        mirror = entrepot(None, config="upstreams:\n" + hubs, max_imports=1)
+        images = ["slow/org/slow:latest", "hf/org/model0:latest", "hf/org/model1:latest"]
+        for image, state in zip(images, ["paused", "files", "queued"]):
+            fetch(mirror.admin, f"/imports?image={image}", "POST")
+            wait_until(lambda: states(mirror).get(image) == state, f"{image} is {state}")
+        wait_until(lambda: states(mirror)[images[0]] == "queued", "its pause is over")
+        assert len(slow.seen("GET", "/tree/")) == 1 and states(mirror)[images[1]] == "files"
+        gate.open()
+        wait_until(lambda: list(states(mirror).values()) == ["done"] * 3, "all are done")
+        assert slow.seen("GET", "/tree/")[-1].time < hub.seen("GET", "/tree/")[-1].time
+        for image, files in zip(images, [{"a.txt": b"a"}, {"0.txt": b"0"}, {"1.txt": b"1"}]):
+            assert Image(mirror, image.partition(":")[0]).agrees_with(files)
 
 
 def test_a_layer_is_not_made_of_bytes_that_the_disk_has_spoilt(mirror_of, hub):
@@ -137,3 +163,13 @@ def test_the_newest_import_of_a_tag_outlives_the_process(mirror_of, hub):
     wait_until(lambda: states(mirror)["hf/org/model:latest"] == "done", "its end")
     hub.stop()
     assert Image(mirror, "hf/org/model").revision == commits[1]
+
+
+def test_small_files_that_come_faster_than_they_are_stored(mirror_of, hub):
+    """They wait for the disk; none is dropped, and asked for again."""
+    files = {f"{i}.json": b"%d" % i for i in range(600)}
+    hub.add("Org/Many", files)
+    mirror = mirror_of(hub, max_fills=16)
+    image = Image(mirror, "hf/org/many", headers={"User-Agent": "skopeo/1"})
+    assert image.agrees_with(files)
+    assert len(hub.seen("GET", "/resolve/")) == 600

@@ -10,7 +10,7 @@ from harness.content import Made
 from harness.entrepot import run_command
 from harness.hub import Hub
 from harness.http import Connection, fetch, send_raw
-from harness.model import Image
+from harness.model import Image, having, imported
 from harness.util import MiB, digest_of, noise, wait_until
 
 FILES = {
@@ -37,10 +37,6 @@ def numbers(mirror, *words, admin=None, **options):
     return done
 
 
-def imported(mirror, name="hf/org/model", tag="latest"):
-    return Image(mirror, name, tag, headers={"User-Agent": "skopeo/1"})
-
-
 def exported(mirror, name="hf/org/model"):
     done = numbers(mirror, "export", name)
     assert done.returncode == 0 and done.stderr == "", done
@@ -49,11 +45,7 @@ def exported(mirror, name="hf/org/model"):
 
 @pytest.fixture
 def first(mirror_of, hub):
-    """A node that has a model, and how it is there."""
-    hub.add("Org/Model", FILES)
-    mirror = mirror_of(hub)
-    mirror.image = imported(mirror)
-    return mirror
+    return having(mirror_of(hub), hub, FILES)
 
 
 @pytest.mark.parametrize("how", ["running", "at rest"])
@@ -179,6 +171,29 @@ def test_what_is_not_there_is_not_exported(first, hub):
     first.stop()
     done = numbers(first, "export", "org/other")
     assert done.returncode == 1 and "was not imported here" in done.stderr and done.stdout == "", done
+
+
+def test_an_image_of_some_files_is_not_exported_as_the_whole(entrepot, hub, tmp_path):
+    commit = hub.add("Org/Model", FILES)
+    hub.tag("Org/Model", "v1")
+    models = [{"name": "org/model", "tag": "light", "include": ["*.json"]}, {"name": "org/model", "tag": "v1", "exclude": ["*.bin"]}]
+    (tmp_path / "catalog.json").write_text(json.dumps({"models": models}))
+    config = f"upstreams:\n  hf: {{type: huggingface, url: {hub.url}}}\n  depot.ai: {{type: huggingface, url: {hub.url}}}\n"
+    mirror = entrepot(None, config=config, catalog=tmp_path / "catalog.json")
+    light = imported(mirror, tag="light")
+    for name in ("org/model:light", f"org/model@{light.digest}"):
+        reply = fetch(mirror.admin, f"/numbers?image={name}")
+        detail = reply.json["errors"][0]["detail"]
+        assert reply.status == 400 and "some files of its commit only" in detail and "Import the commit" in detail, reply
+    assert fetch(mirror.admin, f"/numbers?image=org/model:{commit}").status == 404
+    whole = imported(mirror, tag=commit)  # as the sentence says
+    assert fetch(mirror.admin, f"/numbers?image=org/model:{commit}").json["index"] == whole.digest != light.digest
+    assert fetch(mirror.admin, "/numbers?image=org/model:light").status == 400
+    assert imported(mirror, tag="v1").digest == whole.digest  # whose filter leaves all of them
+    assert fetch(mirror.admin, "/numbers?image=org/model:v1").json["index"] == whole.digest
+    for name in (f"depot.ai/org/model:{commit}", f"depot.ai/org/model@{whole.digest}"):  # another one has it, and all of it
+        reply = fetch(mirror.admin, f"/numbers?image={name}")
+        assert reply.status == 404 and "was not imported here" in reply.json["errors"][0]["detail"], reply
 
 
 # -- files that say what is not so

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "wire/bounded_json.h"
 #include "wire/hub_name.h"
 #include "wire/hub_path.h"
 #include "wire/hub_refusal.h"
+#include "wire/tag_list.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
@@ -65,6 +67,51 @@ static void fuzz_files(struct view text)
     CHECK(hub_read_files(text, &files, &problem) == ok && files.count == (ok ? 2 * count : 0));
     hub_files_release(&files);
     CHECK(files.files == NULL && files.count == 0);
+    buf_release(&problem);
+}
+
+/* Any page of any list is JSON. */
+static void fuzz_page(struct view list, struct view query)
+{
+    static const struct bounded_json_limits limits = {
+        .containers = 2, .values = 1 << 20, .flags = JSON_ALLOW_NUL};
+    struct buf body = {0}, next = {0};
+
+    if (tag_list_print(list, VIEW("org/model"), query, &body, &next)) {
+        json_t *root = bounded_json_load(view_of_buf(&body), &limits, NULL);
+        CHECK(json_array_size(json_object_get(root, "tags")) <= list.length);
+        CHECK(root != NULL && is_printable(&next));
+        json_decref(root);
+    } else {
+        CHECK(body.length == 0 && next.length == 0);
+    }
+    buf_release(&body);
+    buf_release(&next);
+}
+
+/* What a hub tells is in order, each once, and of tags that stand for something. */
+static void fuzz_tags(struct view text)
+{
+    struct buf list = {0}, again = {0}, problem = {0};
+    struct hub_revision revision;
+    struct view last = VIEW("");
+
+    CHECK(tag_list_read(text, &list, &problem) == (problem.length == 0));
+    for (struct view rest = view_of_buf(&list); rest.length > 0;) {
+        struct view tag = view_cut(&rest, '\n');
+        size_t common = last.length < tag.length ? last.length : tag.length;
+        int order = common == 0 ? 0 : memcmp(last.data, tag.data, common);
+        CHECK(order < 0 || (order == 0 && last.length < tag.length));
+        CHECK(hub_name_revision(tag, &revision));
+        last = tag;
+    }
+    buf_append_view(&again, view_of_buf(&list));
+    tag_list_sort(&again);
+    CHECK(view_equal(view_of_buf(&again), view_of_buf(&list)));
+    fuzz_page(view_of_buf(&list), text);
+    fuzz_page(text, VIEW("n=2&last=%41"));
+    buf_release(&list);
+    buf_release(&again);
     buf_release(&problem);
 }
 
@@ -132,6 +179,8 @@ static void fuzz_refusal(struct view text)
     CHECK(hub_refusal_words(text, &words) == (words.length > 0) && words.length <= text.length);
     err = hub_refusal_read(403, code, view_of_buf(&words), code, &sentence);
     CHECK(err != OK && sentence.length < 1000 && is_printable(&sentence));
+    hub_refusal_of_storage(status, view_of_buf(&words), &sentence);
+    CHECK(sentence.length > 0 && sentence.length < 1000 && is_printable(&sentence));
     buf_release(&words);
     CHECK(hub_refusal_wait(rate_limit, rest, 1600000000, 7) <= HUB_REFUSAL_WAIT_MAX);
     CHECK(hub_refusal_wait(text, VIEW(""), 1600000000, 7) <= HUB_REFUSAL_WAIT_MAX);
@@ -145,6 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 
     fuzz_info(text);
     fuzz_files(text);
+    fuzz_tags(text);
     fuzz_names(text);
     fuzz_paths(text);
     fuzz_refusal(text);

@@ -58,6 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     CHECK_LASTING(image, bytes, image_record_release);
     CHECK_LASTING(document, bytes, NOTHING);
     CHECK_LASTING(import, bytes, NOTHING);
+    CHECK_LASTING(tags, bytes, NOTHING);
     check_layer(bytes);
     return 0;
 }

@@ -78,6 +78,30 @@ static void absence_find__forgets_in_time(void **state)
     assert_int_equal(absence_find(&absences, key), ERR_BLOB_UNKNOWN);
 }
 
+static void absence_words__are_of_the_last_error(void **state)
+{
+    unsigned char key[FLIGHT_KEY_SIZE] = {5}, other[FLIGHT_KEY_SIZE] = {5, 6};
+    struct buf words = {0};
+
+    (void)state;
+    absence_words(&absences, key, ERR_BLOB_UNKNOWN, &words);
+    absence_note_words(&absences, key, ERR_BLOB_UNKNOWN, 0, VIEW("gone"));
+    absence_words(&absences, key, ERR_UPSTREAM_REFUSED, &words);
+    absence_words(&absences, other, ERR_BLOB_UNKNOWN, &words);
+    assert_int_equal(words.length, 0);
+    absence_words(&absences, key, ERR_BLOB_UNKNOWN, &words); /* though it is not remembered */
+    assert_string_equal(words.data, "gone");
+    absence_note_words(&absences, key, ERR_BLOB_UNKNOWN, LONG_MS, VIEW("for good"));
+    buf_clear(&words);
+    absence_words(&absences, key, ERR_BLOB_UNKNOWN, &words);
+    assert_string_equal(words.data, "for good");
+    absence_note(&absences, key, ERR_BLOB_UNKNOWN, LONG_MS);
+    buf_clear(&words);
+    absence_words(&absences, key, ERR_BLOB_UNKNOWN, &words);
+    assert_int_equal(words.length, 0);
+    buf_release(&words);
+}
+
 /* What one thread notes under a key is what another finds there, or nothing: all keys share a few
  * slots, and each key has an error of its own. */
 static void *note_and_find(void *argument)
@@ -117,6 +141,7 @@ int main(void)
         TEST(absence_find__knows_what_was_noted),
         TEST(absence_note__overwrites_who_sits_in_the_slot),
         TEST(absence_find__forgets_in_time),
+        TEST(absence_words__are_of_the_last_error),
         TEST(absences__are_for_any_thread),
     };
 

@@ -25,6 +25,13 @@ static const char *info_path(const char *repository, const char *revision)
     return path.data;
 }
 
+static const char *refs_path(const char *repository)
+{
+    buf_clear(&path);
+    hub_path_refs(&path, view_of(repository));
+    return path.data;
+}
+
 static const char *tree_path(const char *repository, const char *revision)
 {
     buf_clear(&path);
@@ -48,6 +55,14 @@ static void hub_path_info__asks_for_a_revision(void **state)
                         "/api/datasets/org/name/revision/v1.0");
     assert_string_equal(info_path("datasets/squad", "a?b#c%d"),
                         "/api/datasets/squad/revision/a%3Fb%23c%25d");
+}
+
+static void hub_path_refs__asks_for_branches_and_tags(void **state)
+{
+    (void)state;
+    assert_string_equal(refs_path("org/model"), "/api/models/org/model/refs");
+    assert_string_equal(refs_path("gpt2"), "/api/models/gpt2/refs");
+    assert_string_equal(refs_path("datasets/squad"), "/api/datasets/squad/refs");
 }
 
 static void hub_path_tree__asks_for_all_files(void **state)
@@ -222,6 +237,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(hub_path_info__asks_for_a_revision, release),
+        cmocka_unit_test_teardown(hub_path_refs__asks_for_branches_and_tags, release),
         cmocka_unit_test_teardown(hub_path_tree__asks_for_all_files, release),
         cmocka_unit_test_teardown(hub_path_file__keeps_slashes_and_encodes_the_rest, release),
         cmocka_unit_test(hub_path_is_own__knows_the_api_and_files),

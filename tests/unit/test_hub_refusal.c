@@ -72,6 +72,18 @@ static void hub_refusal_read__falls_back_to_the_status(void **state)
     }
 }
 
+static void hub_refusal_of_storage__has_its_status_and_words(void **state)
+{
+    (void)state;
+    hub_refusal_of_storage(403, VIEW(" No \"entry\" "), &sentence);
+    assert_string_equal(sentence.data,
+                        "the storage that the hub has sent us to answered with status "
+                        "403; its own words: No 'entry'");
+    hub_refusal_of_storage(500, VIEW(""), &sentence);
+    assert_string_equal(sentence.data,
+                        "the storage that the hub has sent us to answered with status 500");
+}
+
 /* Else a hub that is down could make a mirror believe that a repository is gone. */
 static void hub_refusal_read__believes_no_code_of_a_server_error(void **state)
 {
@@ -226,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(hub_refusal_read__knows_the_codes, release),
         cmocka_unit_test_teardown(hub_refusal_read__falls_back_to_the_status, release),
+        cmocka_unit_test_teardown(hub_refusal_of_storage__has_its_status_and_words, release),
         cmocka_unit_test_teardown(hub_refusal_read__believes_no_code_of_a_server_error, release),
         cmocka_unit_test_teardown(hub_refusal_read__knows_a_disabled_repository_by_its_message,
                                   release),

@@ -12,6 +12,7 @@
 #include <ftw.h>
 #include <glob.h>
 #include <lmdb.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -158,6 +159,55 @@ static void index_flush__mails_when_all_is_committed(void **state)
     loop_run(&post.loop);
     assert_true(post.came);
     loop_release(&post.loop);
+}
+
+static void *put_and_flush(void *argument)
+{
+    put_blob(1, *(const unsigned *)argument);
+    index_flush_wait(catalog);
+    return NULL;
+}
+
+static void *put_only(void *argument)
+{
+    put_blob(2, *(const unsigned *)argument);
+    return NULL;
+}
+
+static void *hold_next(void *unused)
+{
+    (void)unused;
+    index_hold(catalog);
+    put_blob(3, blob_size(3) + 1); /* as it was when the first had released */
+    index_release(catalog);
+    return NULL;
+}
+
+/* Others' writes wait, the holder's do not. Each seen to fail: writes that are not held back; a
+ * second holder beside the first; a release that wakes nobody; a hold that does not wait for what
+ * was given before. */
+static void index_hold__has_the_others_wait(void **state)
+{
+    unsigned two = 2;
+    pthread_t flusher, putter, holder;
+
+    (void)state;
+    put_blob(1, 1);
+    index_hold(catalog);
+    assert_int_equal(blob_size(1), 1); /* what was given before is there */
+    assert_int_equal(pthread_create(&flusher, NULL, put_and_flush, &two), 0);
+    assert_int_equal(pthread_create(&putter, NULL, put_only, &two), 0);
+    assert_int_equal(pthread_join(putter, NULL), 0);
+    assert_int_equal(pthread_create(&holder, NULL, hold_next, NULL), 0);
+    put_blob(3, 7);
+    put_blob(2, 1);
+    index_flush_wait(catalog);
+    assert_true(blob_size(1) == 1 && blob_size(2) == 1 && blob_size(3) == 7);
+    index_release(catalog);
+    assert_int_equal(pthread_join(flusher, NULL), 0);
+    assert_int_equal(pthread_join(holder, NULL), 0);
+    index_flush_wait(catalog);
+    assert_true(blob_size(1) == 2 && blob_size(2) == 2 && blob_size(3) == 8);
 }
 
 static void assert_last_used(unsigned number, int64_t first, int64_t last)
@@ -372,6 +422,7 @@ int main(void)
         TEST(index_put_holding__is_found_without_an_upstream_too),
         TEST(index__agrees_with_an_array),
         TEST(index_flush__mails_when_all_is_committed),
+        TEST(index_hold__has_the_others_wait),
         TEST(index_touch__notes_the_time),
         TEST(index_touch__is_dropped_when_many_wait),
         TEST(index_verified__moves_the_time_of_whole_blobs_on),

@@ -4,14 +4,29 @@ import io
 import json
 import sys
 
-from .content import as_content
-from .util import ROOT, MiB, digest_of
+from .content import Made, as_content
+from .util import ROOT, MiB, digest_of, noise
 
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 import layout_v1  # noqa: E402
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 LARGE, LARGE_LAYERS = 64 * MiB, 60
+PATIENT = {"User-Agent": "skopeo/1"}  # who waits for an import as long as it takes
+
+
+def typical_files(large):
+    """Of a model as clients are to copy it: names and sizes that matter to one of them or another, one that is no part
+    of the image, and one of `large` bytes, which has a layer to itself."""
+    return {
+        "README.md": b"# A model\n",
+        ".gitattributes": b"*.bin filter=lfs\n",
+        "config.json": b'{"a":1}\n',
+        "empty.txt": b"",
+        "onnx/model.onnx": noise(5 * MiB + 3, 1),
+        "tokenizer/a file with \u00fcml\u00e4uts and blanks.txt": noise(70_000, 2),
+        "model.safetensors": Made(large, 3),
+    }
 
 
 class Image:
@@ -57,6 +72,18 @@ class Image:
         for config in self.configs:
             assert config["rootfs"]["diff_ids"] == [each["diff_id"] for each in expected]
         return True
+
+
+def imported(mirror, name="hf/org/model", tag="latest"):
+    """What it is when it has been imported, however long that takes."""
+    return Image(mirror, name, tag, headers=PATIENT)
+
+
+def having(mirror, hub, files):
+    """The mirror, when it has these files of the hub as hf/org/model; as its `image` says."""
+    hub.add("Org/Model", files)
+    mirror.image = imported(mirror)
+    return mirror
 
 
 class _Stream(io.RawIOBase):
