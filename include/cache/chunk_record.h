@@ -3,10 +3,10 @@
 
 /*
  * The value of INDEX_NOTE_NUMBERS: the numbers of a file's chunks (base/numbers.h), under the
- * file's sha256. Where there is one, whatever is fetched of that file can be verified chunk by
- * chunk. Numbers that were not counted here are a claim: of a hub's file, bytes that do not agree
- * with them are refused all the same, but nothing new is computed from them, and nobody else who
- * has the digest is measured by them. Pure; the decoder is fuzzed.
+ * file's sha256. Where there is one, whatever is fetched of that file can be verified cell by cell.
+ * Numbers that were not counted here are a claim: of a hub's file, bytes that do not agree with
+ * them are refused all the same, but nothing new is computed from them, and nobody else who has the
+ * digest is measured by them. Pure; the decoder is fuzzed.
  */
 
 #include <stdbool.h>
@@ -16,8 +16,10 @@
 #include "base/numbers.h"
 
 struct chunk_record {
-    uint64_t size;                /* of the file, bytes */
-    bool is_claimed;              /* by a numbers file; false: counted here, over all its bytes */
+    uint64_t size;             /* of the file, bytes */
+    bool is_claimed;           /* by a numbers file; false: counted here, over all its bytes */
+    bool has_edges;            /* they are known: numbers_has_edges(size), and not told without */
+    struct edge_numbers edges; /* then */
     struct chunk_numbers *chunks; /* owned; numbers_count(size) of them, NULL when none */
 };
 

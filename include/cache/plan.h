@@ -10,7 +10,7 @@
  *
  * Where bytes are of use only with all of their cell of the grid (it is verified as a whole), what
  * is wanted is widened to whole cells first, so that the rest of one that broke off is asked for
- * too.
+ * too. Such cells may be cut in two.
  *
  *   plan_init -> (plan_next | plan_extend)* -> plan_release
  */
@@ -27,7 +27,8 @@ struct plan {
     uint64_t size;                 /* of the blob; UINT64_MAX: not known yet */
     uint64_t grid;
     uint64_t most;    /* bytes of one request; at least `grid` */
-    bool whole_cells; /* see above; false after plan_init(), for the caller to set */
+    bool whole_cells; /* see above; false after plan_init(), for the caller to set, as */
+    uint64_t cuts[2]; /* where cells are cut, but for 0 */
 };
 
 /* `present` may not change meanwhile; plan_cover() adds what is on its way. */

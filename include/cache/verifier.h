@@ -2,8 +2,9 @@
 #define CACHE_VERIFIER_H
 
 /*
- * The chunks of a blob that are written and not verified yet. Where the index has the numbers of a
- * file (chunk_record.h), what is fetched of it becomes readable chunk by chunk, each after its
+ * The chunks of a blob that are written and not verified yet, or rather the cells: what
+ * base/numbers says of the edges of a file holds here for chunks. Where the index has the numbers
+ * of a file (chunk_record.h), what is fetched of it becomes readable chunk by chunk, each after its
  * sha256 was found right; what is wrong is taken back, and nobody has seen it.
  *
  *   missing --all its bytes are written--> waits --> is checked in the pool --right--> published
@@ -52,6 +53,7 @@ struct verifier {
     struct loop *loop;   /* the blob's owner */
     struct blob *blob;
     struct chunk_record numbers;   /* owned */
+    struct cells cells;            /* of it */
     struct verifier_chunk *chunks; /* owned; what became of each */
     struct extents written;        /* `present`, and what waits */
     struct list waiting;           /* chunks to be checked */

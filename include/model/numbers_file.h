@@ -15,7 +15,9 @@
  *
  * `repository` is the hub's own name, "datasets/Org/Name" of a data set; `tag` is what it was
  * exported as. `chunks` are 72 lower-case hex digits for each 4 MiB chunk of the file: its sha256,
- * and its CRC32, the lowest byte first. Files are in any order; layers are from the lowest, and
+ * and its CRC32, the lowest byte first. A file of 8 MiB and more also has "edges", 256 digits: its
+ * edge numbers (base/numbers.h); without them all is served as well, but the ends of a layer cost
+ * the hub whole chunks. Files are in any order; layers are from the lowest, and
  * which files are in which follows from names and sizes (model/tree). A newer version of the same
  * number may have more members.
  *
@@ -56,6 +58,8 @@ struct numbers_entry {
     char *path; /* owned */
     uint64_t size;
     uint8_t sha256[NUMBERS_SHA256];
+    bool has_edges;
+    struct edge_numbers edges;
     struct chunk_numbers *chunks; /* owned; numbers_count(size) of them */
 };
 

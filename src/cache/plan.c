@@ -44,23 +44,37 @@ static struct extent hole_at(const struct plan *plan, uint64_t offset)
     return hole;
 }
 
-static uint64_t grid_floor(const struct plan *plan, uint64_t offset)
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Where the cell of the grid begins, cut or not. */
+static uint64_t uncut_floor(const struct plan *plan, uint64_t offset)
 {
     return offset - offset % plan->grid;
 }
 
-static uint64_t grid_ceiling(const struct plan *plan, uint64_t offset)
+static uint64_t grid_floor(const struct plan *plan, uint64_t offset)
 {
-    uint64_t over = offset % plan->grid;
+    uint64_t floor = uncut_floor(plan, offset);
 
-    if (over == 0)
-        return offset;
-    return offset > UINT64_MAX - plan->grid ? UINT64_MAX : offset - over + plan->grid;
+    for (size_t i = 0; i < 2; i++)
+        if (plan->cuts[i] > floor && plan->cuts[i] <= offset)
+            floor = plan->cuts[i];
+    return floor;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
+static uint64_t grid_ceiling(const struct plan *plan, uint64_t offset)
 {
-    return a < b ? a : b;
+    uint64_t over = offset % plan->grid, ceiling = offset;
+
+    if (over > 0)
+        ceiling = offset > UINT64_MAX - plan->grid ? UINT64_MAX : offset - over + plan->grid;
+    for (size_t i = 0; i < 2; i++)
+        if (plan->cuts[i] >= offset && plan->cuts[i] > 0)
+            ceiling = least(ceiling, plan->cuts[i]);
+    return ceiling;
 }
 
 bool plan_covers(const struct plan *plan, uint64_t offset)
@@ -81,8 +95,8 @@ bool plan_next(struct plan *plan, struct extent want, struct extent *ret_range)
         return false;
     struct extent hole = hole_at(plan, gap.start);
     gap.end = least(gap.end, hole.end);
-    uint64_t floor = grid_floor(plan, gap.start);
-    uint64_t limit = floor > UINT64_MAX - plan->most ? UINT64_MAX : floor + plan->most;
+    uint64_t floor = grid_floor(plan, gap.start), first = uncut_floor(plan, gap.start);
+    uint64_t limit = first > UINT64_MAX - plan->most ? UINT64_MAX : first + plan->most;
 
     gap.start = floor > hole.start ? floor : hole.start;
     gap.end = least(least(grid_ceiling(plan, gap.end), hole.end), plan->size);
@@ -95,7 +109,7 @@ bool plan_next(struct plan *plan, struct extent want, struct extent *ret_range)
 
 void plan_extend(struct plan *plan, struct extent want, struct extent *range)
 {
-    uint64_t length = range->end - grid_floor(plan, range->start);
+    uint64_t length = range->end - uncut_floor(plan, range->start);
     uint64_t start = want.start > range->end ? want.start : range->end;
     struct extent more;
 

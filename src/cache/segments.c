@@ -540,6 +540,7 @@ static void look_begin(struct look *look, struct segments *segments, uint64_t si
     plan_init(&look->plan, intake_written(intake), size, intake_grid(intake),
               request_size(segments));
     look->plan.whole_cells = intake_has_cells(intake);
+    memcpy(look->plan.cuts, intake->verifier.cells.cuts, sizeof(look->plan.cuts));
     if (may_start(look, true) && size != BLOB_SIZE_UNKNOWN)
         blob_each_want(intake->blob, cut_for_parked, look);
     for (struct list *node = segments->running.next; node != &segments->running;

@@ -47,13 +47,6 @@ bool verifier_runs(const struct verifier *verifier)
     return verifier->running > 0;
 }
 
-static struct extent range_of(const struct verifier *verifier, uint64_t number)
-{
-    uint64_t start = number * NUMBERS_CHUNK, rest = verifier->numbers.size - start;
-
-    return (struct extent){start, start + (rest < NUMBERS_CHUNK ? rest : NUMBERS_CHUNK)};
-}
-
 /* ---- beginning ---- */
 
 void verifier_begin(struct verifier *verifier, struct store *store, struct loop *loop,
@@ -69,8 +62,9 @@ void verifier_begin(struct verifier *verifier, struct store *store, struct loop 
         verifier->loop = loop;
         verifier->blob = blob;
         verifier->on_verdict = on_verdict;
+        verifier->cells = cells_of(verifier->numbers.size, verifier->numbers.has_edges);
         verifier->chunks =
-            check_calloc(numbers_count(verifier->numbers.size) + 1, sizeof(*verifier->chunks));
+            check_calloc(cells_count(&verifier->cells) + 1, sizeof(*verifier->chunks));
         extents_copy(&blob->present, &verifier->written);
         list_init(&verifier->waiting);
         blob->written = &verifier->written;
@@ -140,6 +134,15 @@ static void on_work(struct disk_job *job)
     hasher_release(&hasher);
 }
 
+/* What its sha256 is to be. */
+static const uint8_t *sha256_of(const struct verifier *verifier, const struct check *check)
+{
+    int edge = cells_edge(&verifier->cells, check->number);
+
+    return edge >= 0 ? verifier->numbers.edges.sha256[edge]
+                     : verifier->numbers.chunks[check->range.start / NUMBERS_CHUNK].sha256;
+}
+
 static void publish(struct verifier *verifier, struct verdict *verdict)
 {
     verdict->fresh = extents_missing(&verifier->blob->present, verdict->range);
@@ -172,13 +175,13 @@ static void on_done(struct disk_job *job)
                               .wanted = {.algorithm = DIGEST_SHA256}};
     uint64_t number = check->number;
 
+    memcpy(verdict.wanted.bytes, sha256_of(verifier, check), NUMBERS_SHA256);
     free(check);
     verifier->running--;
     if (verifier->has_ended) {
         verifier->on_verdict(verifier, NULL);
         return;
     }
-    memcpy(verdict.wanted.bytes, verifier->numbers.chunks[number].sha256, NUMBERS_SHA256);
     if (verdict.err == OK && !digest_equal(&verdict.found, &verdict.wanted))
         verdict.err = ERR_CHUNK_MISMATCH;
     if (verdict.err == OK)
@@ -222,7 +225,7 @@ static uint8_t sender_of(struct verifier *verifier, const struct source *sender)
 static void note_chunk(struct verifier *verifier, uint64_t number, uint8_t sender)
 {
     struct verifier_chunk *chunk = &verifier->chunks[number];
-    struct extent range = range_of(verifier, number);
+    struct extent range = cells_range(&verifier->cells, number);
 
     chunk->is_mixed |= chunk->sender != 0 && chunk->sender != sender;
     chunk->sender = sender;
@@ -247,9 +250,11 @@ void verifier_wrote(struct verifier *verifier, const struct source *sender, stru
     uint8_t place = sender_of(verifier, sender);
 
     extents_add(&verifier->written, range);
-    for (uint64_t number = range.start / NUMBERS_CHUNK; number * NUMBERS_CHUNK < range.end;
-         number++)
+    for (uint64_t at = range.start; at < range.end;) {
+        uint64_t number = cells_at(&verifier->cells, at);
         note_chunk(verifier, number, place);
+        at = cells_range(&verifier->cells, number).end;
+    }
     start_next(verifier);
 }
 

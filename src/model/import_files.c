@@ -152,7 +152,8 @@ static void take(struct import_small *small, const struct buf *body)
     struct import_file *file = &import->files[small->file];
     struct store *store = import->thread->store;
     const struct hub_file *listed = file->listed;
-    struct chunk_record chunks = {.size = body->length};
+    struct chunk_record chunks = {.size = body->length,
+                                  .has_edges = numbers_has_edges(body->length)};
     struct git_record git = {.size = body->length};
     unsigned char key[MODEL_KEY_SIZE];
     struct numbers numbers;
@@ -163,6 +164,7 @@ static void take(struct import_small *small, const struct buf *body)
     numbers_start(&numbers, body->length, chunks.chunks);
     numbers_update(&numbers, body->data, body->length);
     numbers_finish(&numbers, git.sha256);
+    chunks.edges = numbers.edges;
     numbers_release(&numbers);
     for (struct import_file *copy = file; copy != NULL; copy = copy->next_copy) {
         memcpy(copy->sha256.bytes, git.sha256, sizeof(git.sha256));

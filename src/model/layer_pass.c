@@ -169,7 +169,10 @@ static void begin_numbers(struct layer_pass *pass, bool was_whole)
 static enum err end_file(struct layer_pass *pass)
 {
     const struct pass_file *file = file_of(pass);
-    struct chunk_record record = {.size = file->size, .chunks = file->chunks};
+    struct chunk_record record = {.size = file->size,
+                                  .has_edges = numbers_has_edges(file->size),
+                                  .edges = pass->numbers.edges,
+                                  .chunks = file->chunks};
     struct buf value = {0};
     uint8_t sha256[NUMBERS_SHA256];
 

@@ -15,6 +15,7 @@ enum {
     VERSION = 1,
     CHUNK_HEX = 2 * sizeof(struct chunk_numbers),
     SHA256_HEX = 2 * NUMBERS_SHA256,
+    EDGES_HEX = 2 * sizeof(struct edge_numbers),
     FILE_VALUES = 2 * 8, /* of a file's object: twice what it has now */
     LAYER_VALUES = 2 * 10,
     HEAD_VALUES = 2 * 20,
@@ -86,6 +87,10 @@ static void print_file(const struct numbers_entry *file, struct buf *out)
     print_text(out, "path", file->path);
     buf_printf(out, "\"size\": %llu, \"sha256\": \"", (unsigned long long)file->size);
     print_hex(out, file->sha256, sizeof(file->sha256));
+    if (file->has_edges) {
+        buf_append_text(out, "\", \"edges\": \"");
+        print_hex(out, &file->edges, sizeof(file->edges));
+    }
     buf_append_text(out, "\", \"chunks\": \"");
     print_hex(out, file->chunks, numbers_count(file->size) * sizeof(*file->chunks));
     buf_append_text(out, "\"}");
@@ -149,6 +154,15 @@ static bool read_digest(const json_t *object, const char *name, struct digest *r
            ret_digest->algorithm == DIGEST_SHA256;
 }
 
+/* What a file may be without. */
+static bool parse_edges(const json_t *edges, struct numbers_entry *file)
+{
+    file->has_edges = edges != NULL;
+    return !file->has_edges ||
+           (numbers_has_edges(file->size) && json_string_length(edges) == EDGES_HEX &&
+            parse_hex(json_string_value(edges), &file->edges, sizeof(file->edges)));
+}
+
 /* What it has so far is released by the caller. */
 static bool parse_file(const json_t *object, struct numbers_entry *file)
 {
@@ -161,7 +175,8 @@ static bool parse_file(const json_t *object, struct numbers_entry *file)
         !read_size(object, "size", &file->size) || !json_is_string(chunks))
         return false;
     uint64_t count = numbers_count(file->size);
-    if (json_string_length(chunks) != count * CHUNK_HEX)
+    if (json_string_length(chunks) != count * CHUNK_HEX ||
+        !parse_edges(json_object_get(object, "edges"), file))
         return false;
     file->path = check_strdup(path);
     file->chunks = check_calloc(count + 1, sizeof(*file->chunks));

@@ -134,10 +134,13 @@ static bool read_chunks(struct store *store, struct numbers_entry *entry)
     struct chunk_record record = {0};
 
     bool good = read_numbers(store, entry->sha256, &record) && record.size == entry->size;
-    if (good)
+    if (good) {
         entry->chunks = record.chunks;
-    else
+        entry->has_edges = record.has_edges;
+        entry->edges = record.edges;
+    } else {
         chunk_record_release(&record);
+    }
     return good;
 }
 
@@ -401,6 +404,8 @@ static void put_numbers(const struct taking *taking)
         const struct numbers_entry *entry = &taking->file.files[i];
         struct chunk_record known = {0}, record = {.size = entry->size,
                                                    .is_claimed = true,
+                                                   .has_edges = entry->has_edges,
+                                                   .edges = entry->edges,
                                                    .chunks = entry->chunks};
         if (entry->size > 0 && !read_numbers(taking->store, entry->sha256, &known)) {
             buf_clear(&value);

@@ -8,7 +8,7 @@ import pytest
 
 from harness.chaos import MOODS, Blob
 from harness.images import blob_image
-from harness.numbers import CHUNK, falsified, put_numbers, with_numbers
+from harness.numbers import CHUNK, EDGE, cells, falsified, put_numbers, with_numbers
 from harness.upstream import Upstream
 from harness.util import SLOW, Gate, MiB, Threads, digest_of, in_threads, let_pass, noise, wait_until
 from test_property import Schedule, run_rounds
@@ -83,13 +83,16 @@ def cold(entrepot, upstream):
 @pytest.mark.parametrize(
     "start, stop, cost",
     [
-        (0, 2, CHUNK),
+        (0, 50_000, EDGE),
+        (EDGE, EDGE + 1, CHUNK - EDGE),
+        (EDGE - 1, EDGE + 1, CHUNK),
         (32 * MiB, 32 * MiB + 1024, CHUNK),
         (40 * MiB + 17, 40 * MiB + 18, CHUNK),
         (44 * MiB - 1, 44 * MiB + 1, 2 * CHUNK),
         (SIZE - 51, SIZE, SIZE % CHUNK),
+        (SIZE - 50_000, SIZE, SIZE - (SIZE - EDGE) // 4096 * 4096),
     ],
-    ids=["probe", "middle", "one byte", "two chunks", "footer"],
+    ids=["probe", "behind", "border", "middle", "one byte", "two chunks", "footer", "end"],
 )
 @pytest.mark.parametrize("known", [True, False], ids=["size known", "size unknown"])
 def test_a_cold_range_costs_the_chunks_it_touches(cold, known, start, stop, cost):
@@ -97,7 +100,8 @@ def test_a_cold_range_costs_the_chunks_it_touches(cold, known, start, stop, cost
     case.slice(start, stop)
     assert case.sent() == cost
     case.slice(start, stop)
-    case.slice(start - start % CHUNK, start + 1)  # what else there is of its chunk
+    (whole,) = (cell for cell in cells(SIZE) if cell[0] <= start < cell[1])
+    case.slice(*whole)  # what else there is of its cell
     assert case.sent() == cost and not case.mirror.holds(DIGEST)
     assert case.partial().stat().st_blocks * 512 <= cost + 64 * 1024
 
@@ -139,7 +143,7 @@ def test_many_readers_share_the_chunks(cold):
     assert 1 <= case.wrongs() <= 8
     end = -(-(39 * 300_000 + 2 * MiB) // CHUNK) * CHUNK
     wait_until(lambda: case.mirror.metric("entrepot_fills_running") == 0, "the fill has ended")
-    assert end + CHUNK <= case.sent() <= end + 8 * CHUNK
+    assert end + EDGE <= case.sent() <= end + 8 * CHUNK
 
 
 def test_nothing_of_a_chunk_is_served_before_all_of_it_has_come(cold):
@@ -205,10 +209,10 @@ def test_a_chunk_that_is_always_wrong_is_never_served(cold):
     case.slice(0, 2)
     case.upstream.on("GET", DIGEST, instead=falsified(DATA, 9 * MiB))
     case.refused(8 * MiB, 8 * MiB + 2)
-    assert case.sent() == 4 * CHUNK and case.wrongs() == 3
+    assert case.sent() == EDGE + 3 * CHUNK and case.wrongs() == 3
     case.refused(11 * MiB, 13 * MiB)
     sent = case.sent()
-    case.slice(100, CHUNK)
+    case.slice(100, EDGE)
     assert case.sent() == sent  # what was verified stays
     case.slice(16 * MiB, 16 * MiB + 2)
     assert case.sent() == sent + CHUNK
@@ -257,7 +261,7 @@ def test_another_repository_is_asked_for_what_one_falsifies(cold):
     gate.open()
     first.join()
     second.join()
-    assert case.sent("library/x") == case.sent("library/y") == CHUNK
+    assert case.sent("library/x") == case.sent("library/y") == EDGE
     (line,) = case.lines(1)
     assert "library/x of" in line
 
@@ -273,7 +277,7 @@ def test_where_a_wrong_chunk_came_from_is_not_asked_for_it_again(cold):
         case.upstream.on("GET", DIGEST, status=307, headers=[("Location", target + "2")])
         case.slice(0, 10)
         case.slice(8 * MiB, 8 * MiB + 10)
-        assert cdn.body_bytes("/signed/1") == 2 * CHUNK and cdn.body_bytes("/signed/2") == CHUNK
+        assert cdn.body_bytes("/signed/1") == EDGE + CHUNK and cdn.body_bytes("/signed/2") == CHUNK
 
 
 def test_an_upstream_without_ranges(cold):
@@ -461,7 +465,7 @@ def flaky(upstream, exchange, data, dice):
 def test_what_was_not_verified_takes_no_room(cold):
     """A chunk of which half came is given back with its fill; the budget holds with wrong chunks too."""
     case = cold(fill_tries=1, cache_size="24MiB")
-    case.slice(0, 2)
+    case.slice(0, CHUNK)
     case.upstream.on("GET", DIGEST, times=1, cut=6 * MiB)
     case.upstream.on("GET", DIGEST, times=2, status=500)
     assert case.get(CHUNK, CHUNK + 2).status == 502
@@ -482,10 +486,17 @@ def test_what_was_not_verified_takes_no_room(cold):
 
 
 class ChunkedBlob(Blob):
-    grid, is_verified = CHUNK, True
+    is_verified = True
 
     def choose_size(self, dice):
         return dice.choice([dice.randint(20_000, 300_000), dice.randint(4, 12) * MiB, dice.randint(5 * MiB, 20 * MiB)])
+
+
+    def cells(self, start, stop):
+        return {cell for cell in cells(self.size) if cell[0] < stop and start < cell[1]}
+
+    def bytes_of(self, touched):
+        return sum(stop - start for start, stop in touched)
 
 
 class ChunkedSchedule(Schedule):

@@ -139,6 +139,13 @@ static void plan_extend__takes_neighbours_along(void **state)
     plan_release(&plan);
 }
 
+/* Whether the bytes before and at `offset` are of one cell. */
+static bool is_within(const struct plan *plan, uint64_t offset)
+{
+    return offset > 0 && offset < SIZE && offset % GRID != 0 && offset != plan->cuts[0] &&
+           offset != plan->cuts[1];
+}
+
 static void plan_next__covers_all_that_is_wanted_and_no_byte_twice(void **state)
 {
     (void)state;
@@ -155,6 +162,8 @@ static void plan_next__covers_all_that_is_wanted_and_no_byte_twice(void **state)
         }
         plan_init(&plan, &present, SIZE, GRID, MOST);
         plan.whole_cells = round % 2 == 1;
+        for (size_t i = 0; plan.whole_cells && i < 2; i++)
+            plan.cuts[i] = (uint64_t)random() % SIZE;
         for (int i = 1 + (int)(random() % 8); i > 0; i--) {
             uint64_t start = (uint64_t)random() % SIZE, end = start + 1 + (uint64_t)random() % 150;
             struct extent want = {start, end > SIZE ? UINT64_MAX : end}, range;
@@ -173,8 +182,10 @@ static void plan_next__covers_all_that_is_wanted_and_no_byte_twice(void **state)
         }
         for (size_t at = 0; at < SIZE; at++) {
             assert_true(here[at] || !wanted[at]);
-            for (size_t i = at - at % GRID; plan.whole_cells && wanted[at] && i < SIZE; i++)
-                assert_true(here[i] || i / GRID > at / GRID); /* all of its cell */
+            for (size_t i = at + 1; plan.whole_cells && wanted[at] && is_within(&plan, i); i++)
+                assert_true(here[i]); /* all of its cell, */
+            for (size_t i = at; plan.whole_cells && wanted[at] && is_within(&plan, i); i--)
+                assert_true(here[i - 1]);
         }
         plan_release(&plan);
         extents_release(&present);

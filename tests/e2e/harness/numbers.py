@@ -6,6 +6,16 @@ from .entrepot import BINARY
 from .util import MiB
 
 CHUNK = 4 * MiB
+EDGE = 64 * 1024
+
+
+def cells(size):
+    """(start, end) of what is verified as one: the chunks, and of a large file the ends of it apart (base/numbers.h)."""
+    borders = {*range(0, size, CHUNK), size}
+    if size >= 2 * CHUNK:
+        borders |= {EDGE, (size - EDGE) // 4096 * 4096}
+    ordered = sorted(borders)
+    return list(zip(ordered, ordered[1:]))
 
 
 def put_numbers(mirror, digest, data, *words):

@@ -25,6 +25,8 @@ static void read_numbers(const char *path, struct chunk_record *record)
     for (size_t got; (got = fread(bytes, 1, sizeof(bytes), file)) > 0;)
         numbers_update(&numbers, bytes, got);
     numbers_finish(&numbers, sha256);
+    record->has_edges = numbers_has_edges(record->size);
+    record->edges = numbers.edges;
     numbers_release(&numbers);
     fclose(file);
 }
