@@ -11,6 +11,7 @@ from harness.entrepot import run_command
 from harness.hub import Hub
 from harness.http import Connection, fetch, send_raw
 from harness.model import Image, having, imported
+from harness.numbers import CHUNK, cells
 from harness.util import MiB, digest_of, noise, wait_until
 
 FILES = {
@@ -87,6 +88,9 @@ def test_what_is_in_it(first):
     chunks = re.findall("(.{64})(.{8})", files["onnx/model.onnx"]["chunks"])
     parts = [data[i : i + 4 * MiB] for i in range(0, len(data), 4 * MiB)]
     assert [chunk for chunk, _ in chunks] == [digest_of(part).partition(":")[2] for part in parts]
+    edges = [data[start:stop] for start, stop in cells(len(data)) if (start, stop) not in [(4 * MiB, 8 * MiB)]]
+    assert files["onnx/model.onnx"]["edges"] == "".join(digest_of(part).partition(":")[2] for part in edges)
+    assert [path for path in files if "edges" in files[path]] == ["model-1.safetensors", "onnx/model.onnx"]
     assert files["empty.txt"]["chunks"] == "" and str(first.cache) not in text and "127.0.0" not in text
 
 
@@ -250,6 +254,10 @@ REFUSED = {
     "sha256 of a large file": (lambda file: set_in("files", large(file), "sha256", flipped)(file), "TOC"),
     "sha256 in capitals": (set_in("files", 0, "sha256", str.upper), "file 1"),
     "chunk of a large file": (lambda file: set_in("files", large(file), "chunks", flipped)(file), "TOC"),
+    "edges of a small file": (lambda file: file["files"][2].update(edges="0" * 256), "file 3"),
+    "an edge less": (lambda file: set_in("files", large(file), "edges", lambda text: text[64:])(file), "numbers"),
+    "edges in capitals": (lambda file: set_in("files", large(file), "edges", str.upper)(file), "numbers"),
+    "edges that are none": (lambda file: set_in("files", large(file), "edges", lambda _: 256)(file), "numbers"),
     "a chunk less": (lambda file: set_in("files", large(file), "chunks", lambda text: text[72:])(file), "chunks"),
     "a file less": (without_last_file, "layer"),
     "no files": (set_in("files", lambda _: {}), "files"),
@@ -365,6 +373,28 @@ def test_a_forged_crc_is_found_by_the_client(first, mirror_of, hub):
     reply = blob(second, first.image.digests[0])
     assert reply.end != "complete" or reply.sha256 != first.image.digests[0]
     assert blob(second, first.image.digests[1]).sha256 == first.image.digests[1]
+
+
+def test_edges_that_are_forged_or_not_told(first, mirror_of, hub):
+    """Without them the ends cost whole chunks; forged, they do not come, and all else does, until a person imports."""
+    image, begin = first.image, {"Range": "bytes=0-49999"}
+    right = blob(first, image.digests[0], headers=begin).body
+    file = json.loads(exported(first))
+    told = file["files"][large(file)].pop("edges")
+    second, third = mirror_of(hub), mirror_of(hub)
+    assert post(second, json.dumps(file).encode()).status == 200
+    hub.cdn.requests.clear()
+    assert blob(second, image.digests[0], headers=begin).body == right
+    assert hub.cdn.body_bytes() == CHUNK
+    file["files"][large(file)]["edges"] = flipped(told)
+    assert post(third, json.dumps(file).encode()).status == 200
+    reply = blob(third, image.digests[0], headers=begin)
+    assert reply.status == 502 or reply.received < 50000
+    assert blob(third, image.digests[0], headers={"Range": "bytes=5000000-5000099"}).received == 100
+    done = run_command("import", "hf/org/model", "--wait", "--admin", "%s:%d" % third.admin, f"--upstream=hf={hub.url}")
+    assert done.returncode == 0, done
+    assert blob(third, image.digests[0], headers=begin).body == right
+    assert exported(third) == exported(first)
 
 
 def test_forged_content_is_not_served(first, mirror_of, hub):
