@@ -204,6 +204,19 @@ static void fail(struct ask *ask, enum err err, struct view sentence)
         finish(ask);
 }
 
+/* The commit's own name stands for the image too, unless the catalog takes it for some files. */
+static void name_commit(struct ask *ask, const struct tag_record *record)
+{
+    struct catalog *catalog = catalogs_get(ask->importer->catalogs);
+
+    bool is_taken =
+        catalog_find(catalog, name_of(ask), ask->repository, ask->report.commit) != NULL;
+    catalog_unref(catalog);
+    if (!is_taken && ask->filter != NULL && ask->filter[0] == '\0')
+        index_put_tag(ask->importer->thread.store->index, name_of(ask), ask->repository,
+                      ask->report.commit, record);
+}
+
 /* The commit is imported. */
 static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t size)
 {
@@ -219,6 +232,7 @@ static void succeed(struct ask *ask, const struct digest *index_digest, uint64_t
     import_write_names(store, ask->upstream, ask->repository, index_digest);
     if (!ask->is_outdated)
         index_put_tag(store->index, name_of(ask), ask->repository, ask->tag, &record);
+    name_commit(ask, &record);
     forget_import(ask);
     ask->answer.err = OK;
     ask->answer.digest = record.digest;
