@@ -37,9 +37,10 @@ struct transfers {
     struct list refused;        /* while curl calls us: on_body said no, the end is to come */
     struct mail go_on;          /* to ourselves: there are some in */
     struct list resuming;       /* that were held back, and are not to be any more */
+    struct list bereft;         /* while curl calls us: that lost a connection before their head */
     struct buf gathered;        /* owned; a piece of a body, */
     struct transfer *gathering; /* and whose it is; NULL: nobody's, and it is empty */
-    struct list watches;        /* of curl's descriptors */
+    struct list watches;        /* of curl's sockets */
     unsigned sockets;           /* uv handles not yet closed */
     bool inside;                /* curl is calling us */
 };

@@ -6,8 +6,10 @@
  */
 #include "io/transfer.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -33,12 +35,16 @@ struct transfer {
     bool is_held;     /* curl keeps a piece of the body for later */
 };
 
-/* A descriptor of curl's that we watch. */
+/*
+ * A socket of curl's that we watch, by a descriptor of our own: curl does not always say before it
+ * closes one, and then another thread may have its number the next moment.
+ */
 struct watch {
     struct list node; /* in transfers->watches, until it is stopped */
     uv_poll_t poll;
     struct transfers *transfers;
-    curl_socket_t socket;
+    curl_socket_t socket; /* curl's */
+    int duplicate;        /* ours; -1: no descriptor was left, curl's is watched */
 };
 
 static enum err err_of_curl(CURLcode code)
@@ -235,6 +241,38 @@ static void go(struct transfer *transfer)
     CHECK(curl_multi_add_handle(transfers->multi, transfer->easy) == CURLM_OK);
 }
 
+static void take_all(struct list *from, struct list *to)
+{
+    while (!list_is_empty(from)) {
+        struct list *node = from->next;
+        list_unlink(node);
+        list_append(to, node);
+    }
+}
+
+/*
+ * When an address refuses, or does not answer in its share of connect_timeout, curl (7.88.1) closes
+ * that connection, and opens one to the next address when it looks at the transfer again: which may
+ * be when the time is over for all. A change of the pauses, of sending, which we do not, has it
+ * look.
+ */
+static void nudge_bereft(struct transfers *transfers)
+{
+    struct list bereft;
+
+    list_init(&bereft);
+    take_all(&transfers->bereft, &bereft);
+    while (!list_is_empty(&bereft)) {
+        struct transfer *transfer = container_of(bereft.next, struct transfer, node);
+        list_unlink(&transfer->node);
+        list_append(&transfers->running, &transfer->node);
+        transfers->inside = true;
+        (void)curl_easy_pause(transfer->easy, CURLPAUSE_SEND);
+        (void)curl_easy_pause(transfer->easy, CURLPAUSE_CONT);
+        transfers->inside = false;
+    }
+}
+
 /* curl has returned: does what could not be done while it called us. */
 static void follow_up(struct transfers *transfers)
 {
@@ -247,6 +285,7 @@ static void follow_up(struct transfers *transfers)
         transfer_end(transfer, transfer->refused);
     }
     collect(transfers);
+    nudge_bereft(transfers);
 }
 
 static void act(struct transfers *transfers, curl_socket_t socket, int events)
@@ -319,7 +358,9 @@ static struct watch *watch_new(struct transfers *transfers, curl_socket_t socket
 
     watch->transfers = transfers;
     watch->socket = socket;
-    CHECK(uv_poll_init_socket(&transfers->loop->uv, &watch->poll, socket) == 0);
+    watch->duplicate = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    int watched = watch->duplicate >= 0 ? watch->duplicate : socket;
+    CHECK(uv_poll_init_socket(&transfers->loop->uv, &watch->poll, watched) == 0);
     transfers->sockets++;
     list_append(&transfers->watches, &watch->node);
     curl_multi_assign(transfers->multi, socket, watch);
@@ -328,12 +369,14 @@ static struct watch *watch_new(struct transfers *transfers, curl_socket_t socket
 
 static void watch_stop(struct watch *watch)
 {
+    curl_multi_assign(watch->transfers->multi, watch->socket, NULL);
     list_unlink(&watch->node);
     uv_close((uv_handle_t *)&watch->poll, on_watch_closed); /* stops it first */
+    if (watch->duplicate >= 0)
+        close(watch->duplicate);
 }
 
-/* curl is done with a descriptor, which it does not always say before that it need not be watched:
- * another thread may get its number the next moment. */
+/* curl is done with a socket, which it does not always say before that it need not be watched. */
 static int on_close_socket(void *argument, curl_socket_t socket)
 {
     struct transfers *transfers = argument;
@@ -343,26 +386,36 @@ static int on_close_socket(void *argument, curl_socket_t socket)
         struct watch *watch = container_of(node, struct watch, node);
         if (watch->socket != socket)
             continue;
-        curl_multi_assign(transfers->multi, socket, NULL);
         watch_stop(watch);
         break;
     }
     return close(socket);
 }
 
-/* curl wants a descriptor watched. There is never more than one poll handle for it: a removed one
- * is stopped at once, before curl can close the descriptor and get its number again. */
+/* A transfer that waits for its head has one socket less: see nudge_bereft(). */
+static void note_loss(CURL *easy)
+{
+    struct transfer *transfer = NULL;
+
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE,
+                      (char **)&transfer); /* NULL: a handle of curl's own */
+    if (transfer == NULL || transfer->events == NULL ||
+        !uv_is_active((uv_handle_t *)&transfer->head_timer))
+        return;
+    list_unlink(&transfer->node);
+    list_append(&transfer->transfers->bereft, &transfer->node);
+}
+
 static int on_watch(CURL *easy, curl_socket_t socket, int what, void *argument, void *known)
 {
     struct transfers *transfers = argument;
     struct watch *watch = known;
     int events = 0;
 
-    (void)easy;
     if (what == CURL_POLL_REMOVE) {
-        curl_multi_assign(transfers->multi, socket, NULL);
-        if (watch != NULL && list_is_linked(&watch->node))
+        if (watch != NULL)
             watch_stop(watch);
+        note_loss(easy);
         return 0;
     }
     if (watch == NULL)
@@ -406,6 +459,7 @@ void transfers_init(struct transfers *transfers, struct loop *loop, const struct
     list_init(&transfers->starting);
     list_init(&transfers->refused);
     list_init(&transfers->resuming);
+    list_init(&transfers->bereft);
     list_init(&transfers->watches);
     CHECK(uv_timer_init(&loop->uv, &transfers->timer) == 0);
     transfers->multi = curl_multi_init();
@@ -417,15 +471,6 @@ void transfers_init(struct transfers *transfers, struct loop *loop, const struct
     curl_multi_setopt(transfers->multi, CURLMOPT_MAXCONNECTS, (long)config->upstream_connections);
 }
 
-static void take_all(struct list *from, struct list *to)
-{
-    while (!list_is_empty(from)) {
-        struct list *node = from->next;
-        list_unlink(node);
-        list_append(to, node);
-    }
-}
-
 void transfers_fail(struct transfers *transfers, enum err err)
 {
     struct list ending;
@@ -434,6 +479,7 @@ void transfers_fail(struct transfers *transfers, enum err err)
     loop_check_thread(transfers->loop);
     take_all(&transfers->running, &ending); /* not those that an end starts */
     take_all(&transfers->resuming, &ending);
+    take_all(&transfers->bereft, &ending);
     while (!list_is_empty(&ending))
         transfer_end(container_of(ending.next, struct transfer, node), err);
 }
