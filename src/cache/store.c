@@ -182,8 +182,10 @@ static void record_again(struct store *store, const char *path, const char *name
     index_put_blob(store->index, &digest, &record);
 }
 
-/* Gives the blocks back that hold none of these bytes: a crash, or a power cut, has left them. Asks
- * where there is data, not how much: st_blocks is short of some while ext4 writes to the disk. */
+/* Gives the blocks back that hold none of these bytes: a crash, or a power cut, has left them.
+ * (What a slow client of the crashed process has yet to receive stays, until it is written again,
+ * or goes with the file.) Asks where there is data, not how much: st_blocks is short of some while
+ * ext4 writes. */
 static void trim(struct store *store, const char *path, const struct extents *trusted)
 {
     int fd = openat(store->directory, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -192,15 +194,17 @@ static void trim(struct store *store, const char *path, const struct extents *tr
 
     if (fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode))
         rest.end = (uint64_t)file.st_size + FOOTPRINT_BLOCK; /* the last block too */
-    while (rest.start < rest.end && extents_first_gap(trusted, rest, &gap)) {
-        off_t data = lseek(fd, (off_t)gap.start, SEEK_DATA);
+    for (; rest.start < rest.end && extents_first_gap(trusted, rest, &gap); rest.start = gap.end) {
+        struct extent blocks = {gap.start + FOOTPRINT_BLOCK - 1, gap.end};
+        blocks.start -= blocks.start % FOOTPRINT_BLOCK;
+        blocks.end -= blocks.end % FOOTPRINT_BLOCK;
+        off_t data = lseek(fd, (off_t)blocks.start, SEEK_DATA);
         if (data < 0 && errno == ENXIO)
             break; /* there is no more */
-        if (data < 0 || (uint64_t)data < gap.end)
-            disk_punch(fd, gap.start, gap.end - gap.start);
-        rest.start = gap.end;
-        if (data >= 0 && (uint64_t)data > rest.start)
-            rest.start = (uint64_t)data;
+        if (blocks.start < blocks.end && (data < 0 || (uint64_t)data < blocks.end))
+            disk_punch_unsent(fd, blocks.start, blocks.end - blocks.start);
+        if (data >= 0 && (uint64_t)data > gap.end)
+            gap.end = (uint64_t)data;
     }
     if (fd >= 0)
         close(fd);

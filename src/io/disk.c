@@ -2,16 +2,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/list.h"
 
-enum { PROBE_STRIDE = 1 << 20 };
+enum {
+    PROBE_STRIDE = 1 << 20,
+    FOLIO_MAX = 2 << 20, /* of the page cache; each lies at a multiple of its own size */
+};
 
 static void on_work(uv_work_t *request)
 {
@@ -89,6 +94,34 @@ enum err disk_write(int fd, const void *data, uint64_t length, uint64_t offset)
 void disk_punch(int fd, uint64_t offset, uint64_t length)
 {
     (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+}
+
+/* Whether the page cache holds nothing at the ends of this range, or only pages: on tmpfs, which
+ * cannot forget, a folio is one (unless it is mounted with huge=). */
+static bool has_clear_ends(int fd, uint64_t start, uint64_t end)
+{
+    struct statfs system;
+
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    if (!is_page_warm(fd, start) && !is_page_warm(fd, end - 1))
+        return true;
+    return fstatfs(fd, &system) == 0 && system.f_type == TMPFS_MAGIC;
+}
+
+void disk_punch_unsent(int fd, uint64_t offset, uint64_t length)
+{
+    uint64_t end = offset + length;
+    struct stat file;
+
+    if (fstat(fd, &file) != 0 || (uint64_t)file.st_size <= offset || fdatasync(fd) != 0)
+        return;
+    uint64_t data_end = end < (uint64_t)file.st_size ? end : (uint64_t)file.st_size;
+    if (!has_clear_ends(fd, offset, data_end)) {
+        offset = (offset + FOLIO_MAX - 1) / FOLIO_MAX * FOLIO_MAX;
+        end = data_end / FOLIO_MAX * FOLIO_MAX;
+    }
+    if (offset < end)
+        disk_punch(fd, offset, end - offset);
 }
 
 enum err disk_read(int fd, void *data, uint64_t length, uint64_t offset)

@@ -142,6 +142,19 @@ static void recover(struct import *import)
 
 static void ask_page(struct import *import, const char *path);
 
+/* It works all the same, at a price that somebody ought to know. */
+static void compare_with_cache(const struct import *import)
+{
+    uint64_t room = import->thread->store->config->cache_size;
+
+    if (import->bytes > room)
+        log_message(
+            CONFIG_LOG_WARN, "import",
+            "%s: its files have %llu bytes, which is more than cache_size (%llu): what does "
+            "not stay in the cache is fetched again when it is asked for",
+            import->repository, (unsigned long long)import->bytes, (unsigned long long)room);
+}
+
 static void on_page(struct hub_get *get, enum err err)
 {
     struct import *import = container_of(get, struct import, page);
@@ -164,6 +177,7 @@ static void on_page(struct hub_get *get, enum err err)
         ask_page(import, import->next_page);
         return;
     } else if (import_files_take(import)) {
+        compare_with_cache(import);
         import->state = IMPORT_SMALL;
     }
     buf_release(&problem);

@@ -1,13 +1,16 @@
 """kill -9 and power cuts at any moment: no wrong byte, and next to nothing fetched twice."""
 
+import fcntl
 import os
 import random
+import struct
 import subprocess
+import termios
 
 import pytest
 
 from harness.entrepot import is_sanitized
-from harness.util import MiB, SLOW, Threads, digest_of, let_pass, noise, wait_until
+from harness.util import Gate, MiB, SLOW, Threads, digest_of, let_pass, noise, wait_until
 
 CHECKPOINT = 4 * MiB
 
@@ -120,6 +123,32 @@ def test_kill_9_at_any_moment(rounds, connections, entrepot, upstream):
     for _ in range(rounds):
         run.one()
     run.finish()
+
+
+def unread(sock):
+    return struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, b"\0" * 4))[0]
+
+
+def test_what_a_killed_mirror_sent_is_not_cleared_on_its_way(entrepot, upstream):
+    """What lies in sockets are pages of the file, some of which the next start gives back to the disk."""
+    mirror, dice = entrepot(upstream, checkpoint="1MiB"), random.Random(1)
+    for number in range(12):
+        gate, came = Gate(), dice.randrange(MiB, 4 * MiB)
+        data = noise(8 * MiB, number)
+        digest = upstream.add_blob("library/x", data)
+        upstream.on("GET", digest, times=1, hold=(came, gate))
+        with mirror.connect(receive_buffer=MiB) as client:
+            client.request("GET", f"/v2/library/x/blobs/{digest}")
+            client.head()
+            got = client.read(came - 500_000)
+            wait_until(lambda: len(client.buffer) + unread(client.socket) == 500_000, "the rest is here")
+            mirror.kill()
+            gate.open()
+            mirror.start()
+            while piece := client.read(MiB):
+                got += piece
+        assert len(got) == came
+        assert got == data[:came], [n for n in range(came) if got[n] != data[n]][:3]
 
 
 @pytest.mark.skipif(is_sanitized(), reason="the preloaded library must come after the sanitizer's")

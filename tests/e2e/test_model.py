@@ -12,7 +12,7 @@ from harness.content import Made
 from harness.delivery import deliver
 from harness.hub import Hub
 from harness.images import blob_image
-from harness.model import Image, layers_of
+from harness.model import Image, imported, layers_of
 from harness.util import Gate, MiB, Threads, digest_of, in_threads, noise, wait_until
 
 SMALL = {
@@ -452,6 +452,21 @@ def test_documents_that_were_evicted_are_made_again(mirror_of, hub):
         asked = len(hub.requests)
         assert set(in_threads(8, lambda _: Image(mirror, "hf/org/model").digest)) == {before}
         assert len(hub.requests) == asked
+
+
+def test_a_model_that_is_larger_than_the_cache(mirror_of, hub):
+    """It is an image all the same: what went is fetched again. The log says so; and a file alone that is, is refused."""
+    files = {f"{n}.bin": noise(4 * MiB + n, n) for n in range(6)}
+    hub.add("Org/Model", files)
+    hub.add("Org/Huge", {"huge.bin": noise(20 * MiB)})
+    mirror = mirror_of(hub, cache_size="12MiB")
+    image = imported(mirror)
+    assert image.agrees_with(files)
+    layer = image.layers[-1]["digest"]
+    assert mirror.get(f"/v2/hf/org/model/blobs/{layer}", keep=False).sha256 == layer
+    assert [line for line in mirror.log(event="import", level="warn") if "more than cache_size" in line["message"]]
+    refused = mirror.get("/v2/hf/org/huge/manifests/latest")
+    assert refused.status == 503 and "huge.bin" in refused.json["errors"][0]["message"], refused
 
 
 def test_a_digest_that_nobody_has_is_refused_each_time(mirror_of, hub):

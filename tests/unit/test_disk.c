@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -140,6 +142,90 @@ static void disk_is_warm__of_what_was_just_written(void **state)
     free(zeros);
 }
 
+/* ---- holes ---- */
+
+enum { FILE_SIZE = 256 * 1024, HOLE = 100001, HOLE_LENGTH = 70001 };
+
+static int file_of_ones(char *ones)
+{
+    char name[] = "disk-XXXXXX"; /* beside the build: /tmp may be in memory */
+    int fd = mkstemp(name);
+
+    assert_true(fd >= 0);
+    unlink(name);
+    memset(ones, 1, FILE_SIZE);
+    assert_int_equal(disk_write(fd, ones, FILE_SIZE, 0), OK);
+    return fd;
+}
+
+static void disk_punch_unsent__leaves_what_is_beside(void **state)
+{
+    static char ones[FILE_SIZE], found[FILE_SIZE];
+    int fd = file_of_ones(ones);
+
+    (void)state;
+    disk_punch_unsent(fd, HOLE, HOLE_LENGTH);
+    assert_int_equal(disk_read(fd, found, FILE_SIZE, 0), OK);
+    for (size_t i = 0; i < FILE_SIZE; i++)
+        assert_int_equal(found[i], i < HOLE || i >= HOLE + HOLE_LENGTH);
+    disk_punch_unsent(fd, 200000, 1 << 20); /* over the end */
+    assert_int_equal(disk_read(fd, found, FILE_SIZE, 0), OK);
+    assert_int_equal(found[199999], 1);
+    assert_int_equal(found[200000], 0);
+    assert_int_equal(found[FILE_SIZE - 1], 0);
+    disk_punch_unsent(fd, 0, 0);
+    disk_punch_unsent(fd, FILE_SIZE, 4096);
+    disk_punch_unsent(-1, 0, 4096);
+    close(fd);
+}
+
+static void disk_punch_unsent__leaves_what_a_socket_holds(void **state)
+{
+    static char ones[FILE_SIZE], found[FILE_SIZE];
+    int fd = file_of_ones(ones), ends[2];
+    off_t from = 50000;
+    size_t sent = 0;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    for (ssize_t got; (got = sendfile(ends[0], fd, &from, FILE_SIZE)) > 0;)
+        sent += (size_t)got;
+    assert_true(sent > HOLE + 1000 - 50000);
+    disk_punch_unsent(fd, HOLE, HOLE_LENGTH);
+    close(ends[0]);
+    for (size_t at = 0; at < sent;) {
+        ssize_t got = read(ends[1], found + at, sizeof(found) - at);
+        assert_true(got > 0);
+        at += (size_t)got;
+    }
+    assert_memory_equal(found, ones, sent);
+    close(ends[1]);
+    disk_punch_unsent(fd, HOLE, HOLE_LENGTH); /* now it may */
+    assert_int_equal(disk_read(fd, found, FILE_SIZE, 0), OK);
+    assert_int_equal(found[HOLE], 0);
+    close(fd);
+}
+
+/* A file in memory has nothing to forget. */
+static void disk_punch_unsent__works_on_tmpfs(void **state)
+{
+    static char ones[FILE_SIZE], found[FILE_SIZE];
+    int fd = memfd_create("disk", MFD_CLOEXEC);
+    struct stat file;
+
+    (void)state;
+    memset(ones, 1, FILE_SIZE);
+    assert_int_equal(disk_write(fd, ones, FILE_SIZE, 0), OK);
+    disk_punch_unsent(fd, 4096, FILE_SIZE);
+    assert_int_equal(disk_read(fd, found, FILE_SIZE, 0), OK);
+    assert_int_equal(found[4095], 1);
+    assert_int_equal(found[4096], 0);
+    assert_int_equal(fstat(fd, &file), 0);
+    assert_int_equal(file.st_blocks * 512, 4096);
+    close(fd);
+}
+
 /* ---- folders ---- */
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *at)
@@ -187,6 +273,9 @@ int main(void)
         cmocka_unit_test(disk_read__fails_behind_the_end),
         cmocka_unit_test(disk_write__tells_a_full_disk_from_a_broken_one),
         cmocka_unit_test(disk_is_warm__of_what_was_just_written),
+        cmocka_unit_test(disk_punch_unsent__leaves_what_is_beside),
+        cmocka_unit_test(disk_punch_unsent__leaves_what_a_socket_holds),
+        cmocka_unit_test(disk_punch_unsent__works_on_tmpfs),
         cmocka_unit_test(disk_make_parents__makes_what_is_missing),
     };
 
