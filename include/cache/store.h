@@ -40,7 +40,8 @@ struct store {
     struct disk_rest disk_rest;
     struct upstreams upstreams;
     uint64_t aside; /* bytes of the disk that are neither blobs' nor the index's: what was set
-                     * aside, and small change; constant */
+                     * aside, what a crash left and could not be given back, and small change;
+                     * constant */
     char boot_id[RECORD_BOOT_ID_SIZE];   /* of the running kernel; "" when it does not say */
     _Atomic uint64_t used;               /* by complete and partial blobs, see footprint.h */
     _Atomic uint64_t pressed;            /* a ceiling below the budget, for the next eviction */

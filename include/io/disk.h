@@ -48,9 +48,9 @@ void disk_punch(int fd, uint64_t offset, uint64_t length);
  * given them as they are. A folio that lies in a range as a whole leaves the file; of one that
  * reaches over an end the kernel clears that part in place. So the page cache is made to forget the
  * file first, written to the disk. Where it does not, at an end of the range, which must be that of
- * a block, up to 2 MiB stay there. May sleep, for long.
+ * a block, up to 2 MiB stay there. Returns how many bytes stay at most. May sleep, for long.
  */
-void disk_punch_unsent(int fd, uint64_t offset, uint64_t length);
+uint64_t disk_punch_unsent(int fd, uint64_t offset, uint64_t length);
 
 /* Reads exactly `length` bytes; ERR_DISK_FAILED when the file is shorter. May sleep. */
 enum err disk_read(int fd, void *data, uint64_t length, uint64_t offset) MUST_CHECK;

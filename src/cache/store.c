@@ -202,7 +202,7 @@ static void trim(struct store *store, const char *path, const struct extents *tr
         if (data < 0 && errno == ENXIO)
             break; /* there is no more */
         if (blocks.start < blocks.end && (data < 0 || (uint64_t)data < blocks.end))
-            disk_punch_unsent(fd, blocks.start, blocks.end - blocks.start);
+            store->aside += disk_punch_unsent(fd, blocks.start, blocks.end - blocks.start);
         if (data >= 0 && (uint64_t)data > gap.end)
             gap.end = (uint64_t)data;
     }

@@ -108,20 +108,24 @@ static bool has_clear_ends(int fd, uint64_t start, uint64_t end)
     return fstatfs(fd, &system) == 0 && system.f_type == TMPFS_MAGIC;
 }
 
-void disk_punch_unsent(int fd, uint64_t offset, uint64_t length)
+uint64_t disk_punch_unsent(int fd, uint64_t offset, uint64_t length)
 {
-    uint64_t end = offset + length;
     struct stat file;
 
-    if (fstat(fd, &file) != 0 || (uint64_t)file.st_size <= offset || fdatasync(fd) != 0)
-        return;
+    if (fstat(fd, &file) != 0 || (uint64_t)file.st_size <= offset)
+        return 0;
+    uint64_t start = offset, end = offset + length;
     uint64_t data_end = end < (uint64_t)file.st_size ? end : (uint64_t)file.st_size;
+    if (fdatasync(fd) != 0)
+        return data_end - offset;
     if (!has_clear_ends(fd, offset, data_end)) {
-        offset = (offset + FOLIO_MAX - 1) / FOLIO_MAX * FOLIO_MAX;
+        start = (offset + FOLIO_MAX - 1) / FOLIO_MAX * FOLIO_MAX;
         end = data_end / FOLIO_MAX * FOLIO_MAX;
     }
-    if (offset < end)
-        disk_punch(fd, offset, end - offset);
+    if (start >= end)
+        return data_end - offset;
+    disk_punch(fd, start, end - start);
+    return start - offset + (data_end > end ? data_end - end : 0);
 }
 
 enum err disk_read(int fd, void *data, uint64_t length, uint64_t offset)

@@ -84,17 +84,14 @@ class Rounds:
         if reply.status in (200, 206):
             assert reply.body == self.data[start : start + reply.received]
 
-    def one(self, after=None):
+    def one(self, after=lambda: None):
         clients = Threads(4, self.client)
         let_pass(self.random.random() * 0.2)
         self.mirror.kill()
-        if after:
-            clients.join()  # what is still in sockets are pages of the files, which no power cut can change
+        clients.join()  # first: what is still in sockets is not given back
         written = self.on_disk()
-        if after:
-            after()
+        after()
         self.mirror.start()
-        clients.join()
         self.lost.append(written - self.on_disk())  # what it does not know of is given back at the start
         self.client(1)
         if self.mirror.holds(self.digest):
