@@ -100,7 +100,8 @@ def test_a_blob_larger_than_the_cache_is_refused_clearly(entrepot, upstream):
     reply = mirror.get(target)
     assert reply.status == 503 and "cache_size" in reply.json["errors"][0]["message"]
     assert not upstream.seen("GET", digest_of(large))  # its manifest told its size
-    assert any("larger than the whole cache" in line["message"] for line in mirror.log(event="evict", level="error"))
+    said = lambda: [line["message"] for line in mirror.log(event="evict", level="error")]  # by a thread of its own
+    wait_until(lambda: any("larger than the whole cache" in message for message in said()), "the log says so")
     part = mirror.get(target, headers={"Range": "bytes=5000000-5000009"})
     assert part.status == 206 and part.body == large[5000000:5000010]
     assert mirror.holds(digest_of(small))
