@@ -44,6 +44,7 @@ static enum err err_of_curl(CURLcode code)
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR: /* reset in its handshake, as a rule; not its certificate */
         return ERR_UPSTREAM_UNREACHABLE;
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
@@ -51,7 +52,6 @@ static enum err err_of_curl(CURLcode code)
     case CURLE_SEND_ERROR:
         return ERR_UPSTREAM_BROKEN;
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
         return ERR_UPSTREAM_TLS;

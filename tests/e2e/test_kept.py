@@ -3,13 +3,12 @@
 import ctypes
 import shutil
 import socket
-import ssl
 import struct
-import subprocess
 import threading
 
 import pytest
 
+from harness.https import Https
 from harness.images import blob_image
 from harness.upstream import Upstream
 from harness.util import in_threads, let_pass, noise, wait_until
@@ -23,56 +22,6 @@ def deafen(sock):
     """Whatever comes on it is dropped before TCP sees it, as by a firewall that has forgotten it."""
     drop = ctypes.create_string_buffer(struct.pack("HBBI", RETURN, 0, 0, 0))
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(drop)))
-
-
-class Https(Upstream):
-    """It closes connections that were idle for a while, and says so first, as TLS wants it."""
-
-    def __init__(self, directory):
-        self.certificate, key = directory / "upstream.crt", directory / "upstream.key"
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=tests", "-days", "2"]
-        files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", self.certificate]
-        subprocess.run([*command, *files], check=True, capture_output=True)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(self.certificate, key)
-        self.idle, self.open = threading.Event(), 0
-        super().__init__()
-
-    @property
-    def config(self):
-        return f"upstreams: {{docker.io: {{url: '{self.url.replace('http', 'https')}', ca_file: {self.certificate}}}}}\n"
-
-    def _connection(self, sock):
-        with self.lock:
-            self.sockets.discard(sock)
-            self.open += 1
-        with self.context.wrap_socket(sock, server_side=True) as tls:
-            super()._connection(Closing(tls, self.idle))
-        with self.lock:
-            self.open -= 1
-
-
-class Closing:
-    def __init__(self, tls, idle):
-        self.tls, self.idle = tls, idle
-        tls.settimeout(0.05)
-
-    def __getattr__(self, name):
-        return getattr(self.tls, name)
-
-    def recv(self, length):
-        while True:
-            try:
-                return self.tls.recv(length)
-            except TimeoutError:
-                if self.idle.is_set():
-                    break
-        self.tls.setblocking(False)
-        try:
-            self.tls.unwrap()
-        except ssl.SSLError:
-            pass  # the peer has not answered to that, nor need it
-        return b""
 
 
 def keep(mirror, upstream, count=COUNT):
