@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "io/loop.h"
+#include "io/watch.h"
 
 struct transfer;
 
@@ -40,8 +41,8 @@ struct transfers {
     struct list bereft;         /* while curl calls us: that lost a connection before their head */
     struct buf gathered;        /* owned; a piece of a body, */
     struct transfer *gathering; /* and whose it is; NULL: nobody's, and it is empty */
-    struct list watches;        /* of curl's sockets */
-    unsigned sockets;           /* uv handles not yet closed */
+    struct watches watches;     /* of curl's sockets */
+    unsigned timers;            /* uv handles not yet closed */
     bool inside;                /* curl is calling us */
 };
 

@@ -316,7 +316,7 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
     } else if (end->err == ERR_UPSTREAM_NONSENSE && end->parted && !fetch->segments.whole_only) {
         segments_ask_whole(&fetch->segments);
         ask_on(fetch);
-    } else if ((end->answered || end->err != ERR_UPSTREAM_TIMEOUT) && /* else it rests now */
+    } else if ((end->answered || !fresh || end->err != ERR_UPSTREAM_TIMEOUT) && /* else it rests */
                retry_is_due(&fetch->retry, config, end->err, fresh, end->retry_after_s)) {
         if (fetch->state == FETCH_PAUSE) /* for another segment: that will do for both */
             return;

@@ -6,10 +6,8 @@
  */
 #include "io/transfer.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -32,19 +30,8 @@ struct transfer {
     char problem[CURL_ERROR_SIZE];
     unsigned upstream;
     enum err refused; /* what on_head, on_body or a deadline said */
+    bool answered;    /* the head has come */
     bool is_held;     /* curl keeps a piece of the body for later */
-};
-
-/*
- * A socket of curl's that we watch, by a descriptor of our own: curl does not always say before it
- * closes one, and then another thread may have its number the next moment.
- */
-struct watch {
-    struct list node; /* in transfers->watches, until it is stopped */
-    uv_poll_t poll;
-    struct transfers *transfers;
-    curl_socket_t socket; /* curl's */
-    int duplicate;        /* ours; -1: no descriptor was left, curl's is watched */
 };
 
 static enum err err_of_curl(CURLcode code)
@@ -57,6 +44,7 @@ static enum err err_of_curl(CURLcode code)
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR: /* reset in its handshake, as a rule; not its certificate */
         return ERR_UPSTREAM_UNREACHABLE;
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
@@ -64,7 +52,6 @@ static enum err err_of_curl(CURLcode code)
     case CURLE_SEND_ERROR:
         return ERR_UPSTREAM_BROKEN;
     case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
         return ERR_UPSTREAM_TLS;
@@ -79,7 +66,7 @@ static void on_head_timer_closed(uv_handle_t *handle)
 {
     struct transfer *transfer = container_of((uv_timer_t *)handle, struct transfer, head_timer);
 
-    transfer->transfers->sockets--;
+    transfer->transfers->timers--;
     free(transfer);
 }
 
@@ -115,6 +102,7 @@ static void collect(struct transfers *transfers)
             continue;
         CURLcode code = message->data.result;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+        watches_keep(&transfers->watches, transfer);
         transfer_end(transfer, transfer->refused != OK ? transfer->refused : err_of_curl(code));
     }
 }
@@ -226,6 +214,7 @@ static size_t on_header(char *data, size_t one, size_t length, void *argument)
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status < 200)
         return length;
+    transfer->answered = true;
     uv_timer_stop(&transfer->head_timer);
     transfer->refused = transfer->events->on_head(transfer, (int)status);
     return transfer->refused == OK && transfer->events != NULL ? length : length + 1;
@@ -297,6 +286,11 @@ static void act(struct transfers *transfers, curl_socket_t socket, int events)
     follow_up(transfers);
 }
 
+static void on_socket_ready(void *owner, curl_socket_t socket, int flags)
+{
+    act(owner, socket, flags);
+}
+
 static void on_go_on(struct mail *mail)
 {
     struct transfers *transfers = container_of(mail, struct transfers, go_on);
@@ -324,86 +318,36 @@ void transfer_resume(struct transfer *transfer)
     loop_post(transfers->loop, &transfers->go_on);
 }
 
-static void on_socket_ready(uv_poll_t *poll, int status, int events)
-{
-    struct watch *watch = container_of(poll, struct watch, poll);
-    LOOP_CALLBACK(watch->transfers->loop);
-    int flags = 0;
-
-    /* An error is curl's to read from the socket: told of it, curl ends the transfer at once; when
-     * it finds a kept connection closed by its peer it asks once more on a fresh one. libuv has
-     * stopped watching by then. */
-    if (status < 0) {
-        events = UV_READABLE | UV_WRITABLE;
-        CHECK(uv_poll_start(&watch->poll, events, on_socket_ready) == 0);
-    }
-    if ((events & UV_READABLE) != 0)
-        flags |= CURL_CSELECT_IN;
-    if ((events & UV_WRITABLE) != 0)
-        flags |= CURL_CSELECT_OUT;
-    act(watch->transfers, watch->socket, flags);
-}
-
-static void on_watch_closed(uv_handle_t *handle)
-{
-    struct watch *watch = container_of((uv_poll_t *)handle, struct watch, poll);
-
-    watch->transfers->sockets--;
-    free(watch);
-}
-
-static struct watch *watch_new(struct transfers *transfers, curl_socket_t socket)
-{
-    struct watch *watch = check_calloc(1, sizeof(*watch));
-
-    watch->transfers = transfers;
-    watch->socket = socket;
-    watch->duplicate = fcntl(socket, F_DUPFD_CLOEXEC, 0);
-    int watched = watch->duplicate >= 0 ? watch->duplicate : socket;
-    CHECK(uv_poll_init_socket(&transfers->loop->uv, &watch->poll, watched) == 0);
-    transfers->sockets++;
-    list_append(&transfers->watches, &watch->node);
-    curl_multi_assign(transfers->multi, socket, watch);
-    return watch;
-}
-
-static void watch_stop(struct watch *watch)
-{
-    curl_multi_assign(watch->transfers->multi, watch->socket, NULL);
-    list_unlink(&watch->node);
-    uv_close((uv_handle_t *)&watch->poll, on_watch_closed); /* stops it first */
-    if (watch->duplicate >= 0)
-        close(watch->duplicate);
-}
-
 /* curl is done with a socket, which it does not always say before that it need not be watched. */
 static int on_close_socket(void *argument, curl_socket_t socket)
 {
     struct transfers *transfers = argument;
 
-    for (struct list *node = transfers->watches.next; node != &transfers->watches;
-         node = node->next) {
-        struct watch *watch = container_of(node, struct watch, node);
-        if (watch->socket != socket)
-            continue;
-        watch_stop(watch);
-        break;
-    }
+    watches_forget(&transfers->watches, socket);
     return close(socket);
 }
 
-/* A transfer that waits for its head has one socket less: see nudge_bereft(). */
-static void note_loss(CURL *easy)
+/* curl need not hear of that socket any more, for now. Without a head it is closed next, or has
+ * told of an address: a transfer that waits for its head has one less, see nudge_bereft(). */
+static void unwatch(struct transfers *transfers, CURL *easy, struct watch *watch)
 {
     struct transfer *transfer = NULL;
 
     curl_easy_getinfo(easy, CURLINFO_PRIVATE,
                       (char **)&transfer); /* NULL: a handle of curl's own */
-    if (transfer == NULL || transfer->events == NULL ||
-        !uv_is_active((uv_handle_t *)&transfer->head_timer))
+    if (transfer != NULL && transfer->answered) {
+        if (watch != NULL)
+            watch_leave(watch, transfer);
+        return;
+    }
+    if (watch != NULL) {
+        watch_blame(watch);
+        watch_stop(watch);
+    }
+    if (transfer == NULL || transfer->events == NULL)
         return;
     list_unlink(&transfer->node);
-    list_append(&transfer->transfers->bereft, &transfer->node);
+    list_append(&transfers->bereft, &transfer->node);
 }
 
 static int on_watch(CURL *easy, curl_socket_t socket, int what, void *argument, void *known)
@@ -413,19 +357,27 @@ static int on_watch(CURL *easy, curl_socket_t socket, int what, void *argument, 
     int events = 0;
 
     if (what == CURL_POLL_REMOVE) {
-        if (watch != NULL)
-            watch_stop(watch);
-        note_loss(easy);
+        unwatch(transfers, easy, watch);
         return 0;
     }
     if (watch == NULL)
-        watch = watch_new(transfers, socket);
+        watch = watches_take(&transfers->watches, socket);
     if (what != CURL_POLL_OUT)
         events |= UV_READABLE;
     if (what != CURL_POLL_IN)
         events |= UV_WRITABLE;
-    CHECK(uv_poll_start(&watch->poll, events, on_socket_ready) == 0);
+    watch_start(watch, events);
     return 0;
+}
+
+/* curl has found a connection. */
+static int on_request(void *argument, char *peer, char *own, int peer_port, int own_port)
+{
+    struct transfer *transfer = argument;
+
+    (void)peer, (void)own, (void)peer_port;
+    watches_use(&transfer->transfers->watches, own_port, transfer);
+    return CURL_PREREQFUNC_OK;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -460,10 +412,12 @@ void transfers_init(struct transfers *transfers, struct loop *loop, const struct
     list_init(&transfers->refused);
     list_init(&transfers->resuming);
     list_init(&transfers->bereft);
-    list_init(&transfers->watches);
     CHECK(uv_timer_init(&loop->uv, &transfers->timer) == 0);
     transfers->multi = curl_multi_init();
     CHECK(transfers->multi != NULL);
+    watches_init(&transfers->watches, loop, transfers->multi, config->connect_timeout);
+    transfers->watches.owner = transfers;
+    transfers->watches.on_ready = on_socket_ready;
     curl_multi_setopt(transfers->multi, CURLMOPT_SOCKETFUNCTION, on_watch);
     curl_multi_setopt(transfers->multi, CURLMOPT_SOCKETDATA, transfers);
     curl_multi_setopt(transfers->multi, CURLMOPT_TIMERFUNCTION, on_timeout_change);
@@ -498,7 +452,7 @@ void transfers_stop(struct transfers *transfers)
 
 void transfers_release(struct transfers *transfers)
 {
-    CHECK(transfers->multi == NULL && transfers->sockets == 0);
+    CHECK(transfers->multi == NULL && transfers->timers == 0 && transfers->watches.open == 0);
     buf_release(&transfers->gathered);
     *transfers = (struct transfers){0};
 }
@@ -528,6 +482,8 @@ static void set_options(struct transfer *transfer, const struct transfer_request
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->transfers);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
@@ -553,7 +509,7 @@ struct transfer *transfer_start(struct transfers *transfers, const struct transf
         transfer->headers = curl_slist_append(transfer->headers, *header);
     set_options(transfer, request);
     CHECK(uv_timer_init(&transfers->loop->uv, &transfer->head_timer) == 0);
-    transfers->sockets++;
+    transfers->timers++;
     uv_timer_start(&transfer->head_timer, on_head_timeout, transfers->config->header_timeout, 0);
     list_append(&transfers->starting, &transfer->node);
     stats_add(STAT_UPSTREAM_REQUESTS, AT(request->upstream), 1);

@@ -128,6 +128,15 @@ def test_a_stalled_body_does_not_rest_the_upstream(case, upstream):
     gate.open()
 
 
+def test_an_outage_after_the_first_byte_is_waited_for(case, upstream):
+    """Its clients have a head, and nobody else to ask: fill_tries, also when the upstream says nothing at all."""
+    c = case(header_timeout="300ms", fill_tries=5)
+    upstream.on("GET", c.digest, times=1, cut=3 * MiB)
+    upstream.on("GET", c.digest, times=3, silent=True)
+    assert c.is_right(c.get())
+    assert c.ranges() == [None, *[f"bytes={3 * MiB}-"] * 4]
+
+
 def test_fill_that_fails_for_good_ends_every_reader_once_with_a_fin(case, upstream):
     """B10: FIN before Content-Length, never RST; a bounded number of tries for all readers together."""
     c, gate = case(fill_tries=3), Gate()
