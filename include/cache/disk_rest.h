@@ -35,4 +35,7 @@ void disk_rest_note(struct disk_rest *rest, enum err err, uint64_t now_ms);
  */
 bool disk_rest_may_press(struct disk_rest *rest, uint64_t now_ms);
 
+/* There is now what may go: whoever has filled the disk has given up. */
+void disk_rest_allow_press(struct disk_rest *rest);
+
 #endif

@@ -81,6 +81,9 @@ struct layer_record {
  */
 bool layer_record_add_place(struct layer_record *record, const struct layer_place *place);
 
+/* Whether one of its places is of the same repository, whatever the commit. */
+bool layer_record_is_of(const struct layer_record *record, const struct layer_place *place);
+
 void layer_record_release(struct layer_record *record);
 void layer_record_encode(const struct layer_record *record, struct buf *out);
 bool layer_record_decode(struct view bytes, struct layer_record *ret_record);

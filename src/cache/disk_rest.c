@@ -33,3 +33,8 @@ bool disk_rest_may_press(struct disk_rest *rest, uint64_t now_ms)
 {
     return take_turn(&rest->press_not_before_ms, now_ms, DISK_PRESS_PAUSE_MS);
 }
+
+void disk_rest_allow_press(struct disk_rest *rest)
+{
+    rest->press_not_before_ms = 0;
+}

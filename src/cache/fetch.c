@@ -134,6 +134,8 @@ static void fail(struct fetch *fetch, enum err err, uint64_t retry_after_s)
         partial_discard(fetch->fetcher->store, fetch->blob);
     else
         intake_record(&fetch->intake);
+    if (err == ERR_DISK_FULL && fetch->intake.received > 0)
+        disk_rest_allow_press(&fetch->fetcher->store->disk_rest);
     note_end(fetch, err);
     fetch->fetcher->running--;
     blob_fail(fetch->blob, err, source_is_blameless(err) ? NULL : fetch->sources.list[0].key,

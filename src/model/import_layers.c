@@ -120,11 +120,14 @@ static bool has_files(const struct import_layer *layer, const struct layer_recor
 }
 
 /* Whether the layer need not be hashed: what its framing is made of is known, and it is not a claim
- * that is to be proven. */
+ * that is to be proven, or that was made of another repository. */
 static bool is_enough(const struct import *import, const struct layer_record *record)
 {
-    return imported_has_numbers(import->thread->store->index, record, import->prove) &&
-           !(import->prove && record->is_claimed);
+    struct layer_place place = place_of(import);
+    bool proven = import->prove || !layer_record_is_of(record, &place);
+
+    return imported_has_numbers(import->thread->store->index, record, proven) &&
+           !(proven && record->is_claimed);
 }
 
 /* Whether all that its layer is computed from is in the index already; then it is DONE. */

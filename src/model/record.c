@@ -131,6 +131,15 @@ bool layer_record_add_place(struct layer_record *record, const struct layer_plac
     return true;
 }
 
+bool layer_record_is_of(const struct layer_record *record, const struct layer_place *place)
+{
+    bool is_of = false;
+
+    for (size_t i = 0; i < record->place_count && !is_of; i++)
+        is_of = is_same_repository(&record->places[i], place);
+    return is_of;
+}
+
 void layer_record_release(struct layer_record *record)
 {
     for (size_t i = 0; i < record->count; i++)

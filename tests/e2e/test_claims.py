@@ -106,6 +106,16 @@ def test_a_claim_is_not_built_upon(what, claimed, hub):
     assert_good(claimed, files, "hf/org/other")
 
 
+def test_a_claim_is_not_built_upon_at_the_same_path(claimed, hub):
+    """It is the claimed layer, of another model: it is hashed, and then right under both names."""
+    files = {"b.txt": b"b\n", "w.safetensors": LARGE}
+    hub.add("Org/Other", files)
+    layer = Image(claimed, "hf/org/model").digests[0]
+    assert blob(claimed, layer).sha256 != layer
+    assert_good(claimed, files, "hf/org/other")
+    assert blob(claimed, layer).sha256 == layer
+
+
 def test_an_import_that_a_person_asks_for_proves_a_claim(claimed, hub):
     image = Image(claimed, "hf/org/model")
     assert blob(claimed, image.digests[0]).sha256 != image.digests[0]

@@ -47,6 +47,9 @@ static void disk_rest_may_press__again_only_when_it_helped(void **state)
     assert_true(disk_rest_may_press(&rest, 1000 + DISK_PRESS_PAUSE_MS));
     disk_rest_note(&rest, OK, 500000);
     assert_true(disk_rest_may_press(&rest, 500001));
+    assert_false(disk_rest_may_press(&rest, 500002));
+    disk_rest_allow_press(&rest);
+    assert_true(disk_rest_may_press(&rest, 500003));
 }
 
 int main(void)

@@ -114,12 +114,30 @@ static void layer_record_add_place__loses_one_at_most(void **state)
     }
 }
 
+static void layer_record_is_of__asks_for_repository_and_upstream(void **state)
+{
+    struct layer_record record = {0};
+    struct layer_place place = {.upstream = "hf", .repository = "a"};
+
+    (void)state;
+    assert_false(layer_record_is_of(&record, &place));
+    assert_true(add(&record, "a", '0'));
+    assert_true(add(&record, "b", '1'));
+    assert_true(layer_record_is_of(&record, &place));
+    place.repository[0] = 'c';
+    assert_false(layer_record_is_of(&record, &place));
+    place = record.places[1];
+    place.upstream[0] = 'x';
+    assert_false(layer_record_is_of(&record, &place));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(layer_record_add_place__keeps_the_newest_first_and_each_once),
         cmocka_unit_test(layer_record_add_place__lets_no_repository_push_out_the_others),
         cmocka_unit_test(layer_record_add_place__loses_one_at_most),
+        cmocka_unit_test(layer_record_is_of__asks_for_repository_and_upstream),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
