@@ -26,6 +26,7 @@ struct intake {
     uint64_t recorded;        /* `published` when the extents were last recorded */
     uint64_t reserved;        /* of the budget, and not yet used: blocks of the disk */
     uint64_t lacking;         /* what a reservation that found no room asked for */
+    uint64_t pressed;         /* `received` when the disk was full the last time */
     void (*on_verdict)(struct intake *intake, const struct verdict *verdict);
 };
 
@@ -41,6 +42,10 @@ void intake_init(struct intake *intake, struct store *store, struct blob *blob);
 enum err intake_verify_chunks(struct intake *intake, struct loop *loop, const struct source *source,
                               void (*on_verdict)(struct intake *intake,
                                                  const struct verdict *verdict)) MUST_CHECK;
+
+/* Whether room is to be waited for, after that error: there is none in the budget, or the disk was
+ * full sooner; then others are to go, once for each new byte that comes of it. */
+bool intake_wants_room(struct intake *intake, enum err err) MUST_CHECK;
 
 /* Nothing more is written: gives back what was reserved or not verified. `on_verdict` may still
  * come, with NULL, when a job ends that runs. */

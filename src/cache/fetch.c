@@ -44,7 +44,6 @@ struct fetch {
     struct hashing hashing;   /* runs beside CALL and PAUSE */
     struct retry retry;
     struct evict_waiter room; /* ROOM */
-    uint64_t pressed;         /* bytes received when the disk was full the last time */
     uint64_t resumed;
     uint64_t noted; /* bytes received that the log knows of */
     uint64_t started_us;
@@ -308,12 +307,7 @@ static void recover(struct fetch *fetch, const struct segment_end *end)
     bool fresh = fetch->intake.received == 0;
 
     retry_note(&fetch->retry, end->progressed);
-    if (end->err == ERR_DISK_FULL && fetch->pressed != fetch->intake.received) {
-        /* Sooner than the budget: others go, once for each new byte that comes of it. */
-        fetch->pressed = fetch->intake.received;
-        evict_press(store);
-        wait_for_room(fetch);
-    } else if (end->err == ERR_NO_ROOM) {
+    if (intake_wants_room(&fetch->intake, end->err)) {
         wait_for_room(fetch);
     } else if (end->err == ERR_UPSTREAM_NONSENSE && end->parted && !fetch->segments.whole_only) {
         segments_ask_whole(&fetch->segments);
@@ -524,7 +518,7 @@ static void take_given(struct fetch *fetch)
         err = partial_create(fetch->fetcher->store, fetch->blob);
     if (err == OK)
         err = intake_store(intake, &fetch->sources.list[0], 0, fetch->given.data, length);
-    if (err == ERR_NO_ROOM) {
+    if (intake_wants_room(intake, err)) {
         wait_for_room(fetch);
         return;
     }
@@ -554,7 +548,6 @@ void fetch_start(struct fetcher *fetcher, struct blob *blob, const struct source
                   &events);
     CHECK(uv_timer_init(&fetcher->loop.uv, &fetch->timer) == 0);
     hashing_init(&fetch->hashing, blob->digest.algorithm, on_hash_progress);
-    fetch->pressed = UINT64_MAX;
     fetch->room.loop = &fetcher->loop;
     fetch->room.mail.deliver = on_room;
     list_append(&fetcher->fetches, &fetch->node);

@@ -16,7 +16,18 @@ enum { RECORDS = 8 };
 
 void intake_init(struct intake *intake, struct store *store, struct blob *blob)
 {
-    *intake = (struct intake){.store = store, .blob = blob};
+    *intake = (struct intake){.store = store, .blob = blob, .pressed = UINT64_MAX};
+}
+
+bool intake_wants_room(struct intake *intake, enum err err)
+{
+    if (err == ERR_NO_ROOM)
+        return true;
+    if (err != ERR_DISK_FULL || intake->pressed == intake->received)
+        return false;
+    intake->pressed = intake->received;
+    evict_press(intake->store);
+    return true;
 }
 
 static void on_verdict(struct verifier *verifier, const struct verdict *verdict)

@@ -270,13 +270,14 @@ def test_somebody_else_fills_the_disk(upstream, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
-def test_what_filled_the_disk_itself_makes_room(upstream, tmp_path):
+def test_what_filled_the_disk_itself_makes_room(upstream, hub, tmp_path):
     """A blob that the budget has room for and the disk has not: what came of it goes as soon as others want to come."""
-    mirror = Entrepot(tmp_path / "entrepot", {"docker.io": upstream.url}, cache_size="1GiB")
+    mirror = Entrepot(tmp_path / "entrepot", {"docker.io": upstream.url, "hf": hub.url}, cache_size="1GiB")
     mirror.cache.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", mirror.cache], check=True)
     small = [upstream.add_blob("library/x", noise(3 * MiB, seed)) for seed in range(4)]
     large = upstream.add_blob("library/x", noise(80 * MiB, 9))
+    hub.add("Org/Model", {"config.json": b"{}"})
 
     def get(digest):
         return mirror.get(f"/v2/library/x/blobs/{digest}", keep=False)
@@ -286,9 +287,13 @@ def test_what_filled_the_disk_itself_makes_room(upstream, tmp_path):
         for digest in small:
             assert get(digest).sha256 == digest
             mirror.wait_held(digest)
-        for _ in range(2):
+        assert mirror.get("/v2/hf/org/model/manifests/latest").status == 200
+        for _ in range(4):
             assert get(large).sha256 != large
             wait_until(lambda: mirror.metric("entrepot_fills_running") == 0, "its end")
+            wait_until(
+                lambda: mirror.get("/v2/hf/org/model/manifests/latest").status == 200, "it comes, which is at hand", 3 * REST
+            )
             for digest in small:
                 wait_until(lambda: get(digest).sha256 == digest, "it comes again", 3 * REST)
     finally:
