@@ -43,6 +43,7 @@ struct transfers {
     struct transfer *gathering; /* and whose it is; NULL: nobody's, and it is empty */
     struct watches watches;     /* of curl's sockets */
     unsigned timers;            /* uv handles not yet closed */
+    uint64_t failed_ms;         /* when nobody was met at an address the last time; 0: never */
     bool inside;                /* curl is calling us */
 };
 

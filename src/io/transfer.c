@@ -17,6 +17,7 @@ enum {
     RECEIVE_BUFFER = 512 * 1024,
     GATHER_MAX = 1 << 20, /* what is handed up in one piece at most */
     REDIRECTS_ARE_OURS = 0L,
+    NAMES_KEPT_MS = 60 * 1000, /* by curl, as long as nobody says otherwise */
 };
 
 struct transfer {
@@ -84,6 +85,8 @@ static void transfer_end(struct transfer *transfer, enum err err)
 {
     if (err != OK)
         stats_add(STAT_UPSTREAM_ERRORS, AT(transfer->upstream, err), 1);
+    if (!transfer->answered && (err == ERR_UPSTREAM_UNREACHABLE || err == ERR_UPSTREAM_TIMEOUT))
+        transfer->transfers->failed_ms = uv_now(&transfer->transfers->loop->uv);
     const struct transfer_events *events = transfer->events;
     transfer->events = NULL;
     if (events != NULL)
@@ -457,6 +460,13 @@ void transfers_release(struct transfers *transfers)
     *transfers = (struct transfers){0};
 }
 
+/* The addresses that curl knows are not to be relied on: a name may have moved. */
+static bool doubts_names(const struct transfers *transfers)
+{
+    return transfers->failed_ms != 0 &&
+           uv_now(&transfers->loop->uv) - transfers->failed_ms < NAMES_KEPT_MS;
+}
+
 static void set_options(struct transfer *transfer, const struct transfer_request *request)
 {
     const struct config *config = transfer->transfers->config;
@@ -477,6 +487,8 @@ static void set_options(struct transfer *transfer, const struct transfer_request
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)config->connect_timeout);
+    if (doubts_names(transfer->transfers))
+        curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)((config->stall_timeout + 999) / 1000));
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);

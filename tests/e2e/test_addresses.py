@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from harness.entrepot import Entrepot
+from harness.images import blob_image
 from harness.upstream import Upstream
 from harness.util import Threads, noise, wait_until
 
@@ -92,3 +93,21 @@ def test_an_address_that_refuses_late_gives_way_to_the_next(mirror, server):
         listener.close()
         reply = asking.join()[0]
     assert reply.sha256 == digest, reply
+
+
+def test_a_name_that_has_moved_is_looked_up_again(mirror, server):
+    """As soon as nobody is met where it was; curl would ask there for the rest of a minute."""
+    mirror.hosts = ("127.0.0.4",)
+    with Upstream("127.0.0.4") as old:
+        mirror.upstreams["docker.io"] = f"http://{NAME}:{old.port}"
+        for upstream in old, server:
+            upstream.add(blob_image(b"x"), "library/x", "1", "2", "3")
+        mirror.start()
+        assert mirror.get("/v2/library/x/manifests/1").status == 200
+    server.stop()
+    server.port = old.port
+    server.start()
+    (mirror.directory / "hosts").write_text(f"127.0.0.6 {NAME}\n")
+    mirror.get("/v2/library/x/manifests/2")
+    reply = mirror.get("/v2/library/x/manifests/3")
+    assert reply.status == 200, reply
