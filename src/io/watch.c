@@ -98,10 +98,11 @@ struct watch *watches_take(struct watches *watches, curl_socket_t socket)
 /* The port of its end here; -1: not of a kind that has one. */
 static int port_of(const struct watch *watch)
 {
-    struct sockaddr_in6 own; /* or an IPv4 one, with the port in the same place */
+    struct sockaddr_in6 own = {0}; /* or an IPv4 one, with the port in the same place */
     socklen_t size = sizeof(own);
 
-    if (getsockname(watch->duplicate, (struct sockaddr *)&own, &size) != 0 || size > sizeof(own))
+    if (getsockname(watch->duplicate, (struct sockaddr *)&own, &size) != 0 || size > sizeof(own) ||
+        own.sin6_port == 0)
         return -1;
     return ntohs(own.sin6_port);
 }
