@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -96,6 +97,20 @@ void disk_punch(int fd, uint64_t offset, uint64_t length)
     (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
 }
 
+/* Unlike is_page_warm() it has nothing read ahead. */
+static bool is_page_cached(int fd, uint64_t offset)
+{
+    long size = sysconf(_SC_PAGESIZE);
+    unsigned char cached = 1;
+
+    void *page = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, (off_t)offset / size * size);
+    if (page == MAP_FAILED)
+        return true;
+    (void)mincore(page, (size_t)size, &cached);
+    (void)munmap(page, (size_t)size);
+    return (cached & 1) != 0;
+}
+
 /* Whether the page cache holds nothing at the ends of this range, or only pages: on tmpfs, which
  * cannot forget, a folio is one (unless it is mounted with huge=). */
 static bool has_clear_ends(int fd, uint64_t start, uint64_t end)
@@ -103,7 +118,7 @@ static bool has_clear_ends(int fd, uint64_t start, uint64_t end)
     struct statfs system;
 
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    if (!is_page_warm(fd, start) && !is_page_warm(fd, end - 1))
+    if (!is_page_cached(fd, start) && !is_page_cached(fd, end - 1))
         return true;
     return fstatfs(fd, &system) == 0 && system.f_type == TMPFS_MAGIC;
 }
