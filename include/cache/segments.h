@@ -6,6 +6,7 @@
  * next ones: what parked readers wait for first, then what other readers will come to, then the
  * rest. Each byte is on its way in one segment only.
  *
+ * One that brings next to nothing while others flow is given up, and the rest of it asked for anew.
  * A reader parked far ahead of where a running segment is has that segment end where he waits, and
  * another begin there. A source that answers a range with the whole is asked for the whole.
  *
@@ -50,10 +51,12 @@ struct segments {
     struct list running;
     unsigned count;
     unsigned turns;
-    char *target;     /* owned; where the source redirected us to, or NULL */
-    bool gives_parts; /* it has answered with one, in this turn */
-    unsigned strays;  /* wrong answers since then */
-    bool whole_only;  /* it gives no parts: ask for the whole, pass over what is here */
+    char *target;       /* owned; where the source redirected us to, or NULL */
+    bool gives_parts;   /* it has answered with one, in this turn */
+    unsigned strays;    /* wrong answers since then */
+    bool whole_only;    /* it gives no parts: ask for the whole, pass over what is here */
+    uint64_t window_us; /* since when they are compared; 0: not yet */
+    unsigned patience;  /* how often one was given up that ran alone */
 };
 
 void segments_init(struct segments *segments, struct intake *intake, struct calls *calls,

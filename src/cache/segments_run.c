@@ -1,40 +1,14 @@
-#include "cache/segments.h"
+#include "cache/segments_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "cache/partial.h"
-#include "cache/plan.h"
 #include "cache/portion.h"
 #include "wire/http.h"
 
-enum {
-    LARGE = 64 << 20, /* a blob that is no larger is brought by one request */
-    STRAYS_MAX = 3,
-    NEIGHBOURS_MAX = 2048,
-    LOOKS_MAX = 65536,
-    STEADY_US = 100000, /* after which a segment's own speed tells more than its upstream's */
-};
-
-struct segment {
-    struct list node; /* in segments->running */
-    struct segments *segments;
-    struct call *call;
-    struct source source; /* who is asked: a copy, since others may be turned to meanwhile */
-    struct extent asked;
-    uint64_t at;        /* where the next byte of the body belongs */
-    uint64_t end;       /* no byte from here on is taken; UINT64_MAX: nobody knows */
-    uint64_t announced; /* the end as the answer's head told it; `end` may be moved before it */
-    uint64_t received;
-    uint64_t started_us;
-    unsigned turn;   /* segments->turns when it began */
-    bool answered;   /* the head of a good answer has come */
-    bool parted;     /* a part was asked for, with a Range */
-    bool is_guess;   /* nobody knows yet whether there is as much as was asked for */
-    bool is_extra;   /* others had an answer before it had */
-    bool is_surplus; /* another one that runs brings all of it */
-};
+enum { STRAYS_MAX = 3 };
 
 static struct blob *blob_of(const struct segments *segments)
 {
@@ -46,9 +20,7 @@ static const struct config *config_of(const struct segments *segments)
     return segments->intake->store->config;
 }
 
-/* The blob's, or what its manifest says as long as no answer has: but for an empty one, of which no
- * byte could be asked for. */
-static uint64_t size_of(const struct segments *segments)
+uint64_t segments_size(const struct segments *segments)
 {
     uint64_t size = blob_of(segments)->size;
 
@@ -74,13 +46,16 @@ static void segment_free(struct segment *segment)
     free(segment);
 }
 
+void segment_cancel(struct segment *segment)
+{
+    call_cancel(segment->call);
+    segment_free(segment);
+}
+
 void segments_cancel(struct segments *segments)
 {
-    while (!list_is_empty(&segments->running)) {
-        struct segment *segment = container_of(segments->running.next, struct segment, node);
-        call_cancel(segment->call);
-        segment_free(segment);
-    }
+    while (!list_is_empty(&segments->running))
+        segment_cancel(container_of(segments->running.next, struct segment, node));
 }
 
 /* What is asked of the source from now on is asked there. */
@@ -118,10 +93,9 @@ void segments_turn(struct segments *segments)
 
 /* ---- an answer comes ---- */
 
-/* What running segments will still take on the disk, as far as anybody knows. */
-static uint64_t outstanding(const struct segments *segments)
+uint64_t segments_outstanding(const struct segments *segments)
 {
-    uint64_t bytes = 0, size = size_of(segments);
+    uint64_t bytes = 0, size = segments_size(segments);
 
     for (struct list *node = segments->running.next; node != &segments->running;
          node = node->next) {
@@ -138,7 +112,7 @@ static uint64_t outstanding(const struct segments *segments)
 static enum err reserve(const struct segments *segments)
 {
     struct blob_view view = blob_look(blob_of(segments), 0, NULL);
-    uint64_t bytes = outstanding(segments);
+    uint64_t bytes = segments_outstanding(segments);
 
     if (view.whole && view.size != BLOB_SIZE_UNKNOWN) {
         uint64_t rest = intake_growth(segments->intake, (struct extent){0, view.size});
@@ -255,6 +229,7 @@ static enum err on_head(struct call *call, int status)
         return err;
     segment->answered = true;
     segment->started_us = clock_monotonic_us(); /* not the time that it waited for its turn */
+    segment->window_at = segment->at;
     note_extra(segments);
     if (status == 206 || view_equal_nocase(call_field(call, "Accept-Ranges"), VIEW("bytes")))
         upstream_note_ranges(source->upstream);
@@ -395,22 +370,21 @@ static void on_end(struct call *call, enum err err)
 
 /* ---- asking ---- */
 
-/* Whether a large blob is to be asked for in parts. */
-static bool wants_parts(const struct segments *segments)
+bool segments_want_parts(const struct segments *segments)
 {
     return (config_of(segments)->blob_connections > 1 || source_wants_parts(segments->source)) &&
            !segments->source->is_manifest;
 }
 
-static void start(struct segments *segments, struct extent range)
+void segment_start(struct segments *segments, struct extent range)
 {
     static const struct call_events events = {on_head, on_body, is_held, on_end};
     struct segment *segment = check_calloc(1, sizeof(*segment));
-    uint64_t size = size_of(segments);
+    uint64_t size = segments_size(segments);
 
-    if (range.end == UINT64_MAX && size == BLOB_SIZE_UNKNOWN && wants_parts(segments) &&
-        !segments->whole_only && range.start < UINT64_MAX - LARGE) {
-        range.end = range.start + LARGE; /* the answer tells whether that is all */
+    if (range.end == UINT64_MAX && size == BLOB_SIZE_UNKNOWN && segments_want_parts(segments) &&
+        !segments->whole_only && range.start < UINT64_MAX - SEGMENTS_LARGE) {
+        range.end = range.start + SEGMENTS_LARGE; /* the answer tells whether that is all */
         segment->is_guess = true;
     }
     if (range.end == size)
@@ -429,161 +403,4 @@ static void start(struct segments *segments, struct extent range)
     segment->call = source_call(&segment->source, segments->calls, &blob_of(segments)->digest,
                                 range, segment->parted, segments->target, &events, segment);
     note_extra(segments);
-}
-
-/* The bytes of a request. */
-static uint64_t request_size(const struct segments *segments)
-{
-    uint64_t grid = intake_grid(segments->intake), coming = outstanding(segments);
-    uint64_t missing = intake_missing(segments->intake, (struct extent){0, size_of(segments)});
-
-    if (!wants_parts(segments) || size_of(segments) <= LARGE)
-        return UINT64_MAX - UINT64_MAX % grid;
-    return portion_size(config_of(segments), missing > coming ? missing - coming : 0,
-                        upstream_rate(segments->source->upstream), grid);
-}
-
-/* A look at what is wanted, and the next request for it. */
-struct look {
-    struct segments *segments;
-    struct plan plan;
-    bool takes_ranges; /* the upstream is known to */
-    bool guesses;      /* one runs that will tell the size: what the rest is shows then */
-    struct extent range;
-    bool found;
-    size_t budget; /* ranges that may still be looked at: many clients may ask for many */
-};
-
-/* What it brings within a second, as it goes now: who waits for that need not be helped. */
-static uint64_t soon_of(const struct segment *segment)
-{
-    uint64_t us = clock_monotonic_us() - segment->started_us;
-    uint64_t soon = upstream_rate(segment->source.upstream);
-
-    if (us > STEADY_US)
-        soon = (segment->at - segment->asked.start) * 1000 / (us / 1000);
-    return soon < PORTION_MIN ? PORTION_MIN : soon;
-}
-
-static bool cut_for_parked(void *argument, const struct extent *ranges, size_t count,
-                           bool is_parked)
-{
-    const struct look *look = argument;
-    struct segments *segments = look->segments;
-    uint64_t offset = ranges[0].start, grid = intake_grid(segments->intake);
-
-    (void)count;
-    for (struct list *node = segments->running.next; is_parked && node != &segments->running;
-         node = node->next) {
-        struct segment *segment = container_of(node, struct segment, node);
-        uint64_t floor = offset - offset % grid, size = size_of(segments);
-        uint64_t end = segment->announced < size ? segment->announced : size;
-        if (end - segment->asked.start <= PORTION_MAX)
-            continue; /* it will be there soon enough; what is in flight at a cut is lost */
-        if (offset < segment->end && floor > segment->at && floor - segment->at > soon_of(segment))
-            segment->end = floor;
-    }
-    return is_parked; /* those behind them are no more urgent */
-}
-
-/* Whether one more request may start. */
-static bool may_start(const struct look *look, bool is_parked)
-{
-    const struct segments *segments = look->segments;
-    uint64_t cell = intake_has_cells(segments->intake) ? intake_grid(segments->intake) : 0;
-    uint64_t crowd = upstream_crowd(segments->source->upstream);
-
-    if (segments->count >= portion_count(config_of(segments), is_parked, crowd, cell))
-        return false;
-    if (segments->count == 0 || look->takes_ranges)
-        return true;
-    /* Before it has answered nobody knows whether there are parts to be had. */
-    for (struct list *node = segments->running.next; node != &segments->running; node = node->next)
-        if (!container_of(node, struct segment, node)->answered)
-            return false;
-    return true;
-}
-
-static bool look_at(void *argument, const struct extent *ranges, size_t count, bool is_parked)
-{
-    struct look *look = argument;
-
-    if (look->found) { /* neighbours of what was found are taken along */
-        for (size_t i = 0; i < count && i < NEIGHBOURS_MAX && !is_parked; i++)
-            plan_extend(&look->plan, ranges[i], &look->range);
-        return true;
-    }
-    if (!may_start(look, is_parked))
-        return is_parked;
-    if (is_parked && plan_covers(&look->plan, ranges[0].start))
-        return true; /* it is on its way */
-    for (size_t i = 0; i < count && !look->found; i++) {
-        if (look->budget == 0)
-            return false;
-        look->budget--;
-        if (look->guesses && ranges[i].end == UINT64_MAX)
-            continue;
-        look->found = plan_next(&look->plan, ranges[i], &look->range);
-        for (size_t n = i + 1; look->found && n < count && n < i + NEIGHBOURS_MAX; n++)
-            plan_extend(&look->plan, ranges[n], &look->range);
-    }
-    return true;
-}
-
-static void look_begin(struct look *look, struct segments *segments, uint64_t size)
-{
-    struct intake *intake = segments->intake;
-
-    *look = (struct look){.segments = segments,
-                          .budget = LOOKS_MAX,
-                          .takes_ranges = upstream_takes_ranges(segments->source->upstream)};
-    plan_init(&look->plan, intake_written(intake), size, intake_grid(intake),
-              request_size(segments));
-    look->plan.whole_cells = intake_has_cells(intake);
-    memcpy(look->plan.cuts, intake->verifier.cells.cuts, sizeof(look->plan.cuts));
-    if (may_start(look, true) && size != BLOB_SIZE_UNKNOWN)
-        blob_each_want(intake->blob, cut_for_parked, look);
-    for (struct list *node = segments->running.next; node != &segments->running;
-         node = node->next) {
-        const struct segment *segment = container_of(node, struct segment, node);
-        look->guesses |= segment->is_guess && size == BLOB_SIZE_UNKNOWN;
-        if (segment->at < segment->end)
-            plan_cover(&look->plan, (struct extent){segment->at, segment->end});
-    }
-}
-
-/* Starts what is wanted of a blob of that size. */
-static enum err ask_of(struct segments *segments, uint64_t size)
-{
-    struct look look;
-    enum err err = OK;
-
-    look_begin(&look, segments, size);
-    for (look.found = true; look.found && err == OK;) {
-        look.found = false;
-        blob_each_want(blob_of(segments), look_at, &look);
-        if (look.found && look.range.end != UINT64_MAX)
-            err = intake_reserve(segments->intake, outstanding(segments) +
-                                                       intake_growth(segments->intake, look.range));
-        if (look.found && err == OK)
-            start(segments, look.range);
-    }
-    plan_release(&look.plan);
-    return err;
-}
-
-enum err segments_ask(struct segments *segments)
-{
-    uint64_t size = size_of(segments);
-
-    if (segments->whole_only) {
-        if (segments->count == 0 && !intake_is_written(segments->intake))
-            start(segments, (struct extent){0, UINT64_MAX});
-        return OK;
-    }
-    enum err err = ask_of(segments, size);
-    /* What the manifest tells of is here: it is for an answer to say that this is all. */
-    if (err == OK && segments->count == 0 && blob_of(segments)->size != size)
-        err = ask_of(segments, BLOB_SIZE_UNKNOWN);
-    return err;
 }
