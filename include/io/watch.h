@@ -38,6 +38,8 @@ struct watches {
     void (*on_ready)(void *owner, curl_socket_t socket, int flags); /* CURL_CSELECT_* */
 };
 
+/* The caller sets `owner` and on_ready next. All watches have been stopped, by
+ * curl_multi_cleanup(), and `open` is 0, before the memory goes. */
 void watches_init(struct watches *watches, struct loop *loop, CURLM *multi, uint64_t silent_ms);
 
 /* The watch of that socket, which is in use from now on. */
@@ -46,7 +48,8 @@ struct watch *watches_take(struct watches *watches, curl_socket_t socket);
 /* Has on_ready called when there is one of these `events` (UV_READABLE, UV_WRITABLE). */
 void watch_start(struct watch *watch, int events);
 
-/* curl does not want to know of it any more, for now or because its transfer is over. */
+/* curl does not want to know of it any more, for now or because its transfer is over; which is only
+ * compared with later ones, and may be gone then. */
 void watch_leave(struct watch *watch, const void *transfer);
 
 /* The transfer begins on a kept connection, of which `port` is our end. */
@@ -58,6 +61,7 @@ void watches_keep(struct watches *watches, const void *transfer);
 /* Its request got no answer: if it had been kept, the others to its peer are shut down. */
 void watch_blame(struct watch *watch);
 
+/* Forgets it; its memory goes when libuv has let go of the handle. It is nobody's from here on. */
 void watch_stop(struct watch *watch);
 
 /* curl closes that socket. */

@@ -9,11 +9,10 @@
 enum {
     NEIGHBOURS_MAX = 2048,
     LOOKS_MAX = 65536,
-    STEADY_US = 100000, /* after which a segment's own speed tells more than its upstream's */
-    WINDOW_US =
-        5000000,      /* in which a segment is compared with the others; twice as long after each */
-    PATIENCE_MAX = 5, /* that was given up, so many times */
-    SLOW_SHARE = 10,
+    STEADY_US = 100000,  /* after which a segment's own speed tells more than its upstream's */
+    WINDOW_US = 5000000, /* in which segments are compared, */
+    PATIENCE_MAX = 5,    /* so many times doubled at most */
+    SLOW_SHARE = 10,     /* slow is who brings less than a tenth */
 };
 
 /* The bytes of a request. */
